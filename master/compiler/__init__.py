@@ -1,0 +1,1 @@
+"""SLS to assignments: YAML, Jinja, high data, low chunks, pillar."""

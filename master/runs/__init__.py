@@ -1,0 +1,1 @@
+"""Orchestrations: the engine decides, the driver carries out."""

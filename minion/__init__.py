@@ -1,0 +1,1 @@
+"""The minion: a light daemon that carries out what the master signed."""

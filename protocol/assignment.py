@@ -1,0 +1,99 @@
+"""What one minion is to do: ordered low chunks, the files they need, and the secrets to hide; content-addressed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from protocol import codec
+from protocol.data import Data
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """File content by name of its SHA-256 (64 hex digits), with its size in bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requisite:
+    """One requisite of a chunk, resolved: `kind` as in SLS (`require`, `watch`, `onfail_any`, …); `targets` are
+    positions in `Assignment.chunks`; `missing` are references that nothing answers to, as a person wrote them."""
+
+    kind: str
+    targets: tuple[int, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One low chunk: call `state.fun` with `args`.
+
+    `id` is the declaration's id, `name` what the state is about; `sls` the file that declared it. `args` are the
+    function's own arguments (without `name`); `options` the state-global ones (`unless`, `onlyif`, `creates`,
+    `check_cmd`, `retry`, `failhard`, `parallel`, `timeout`, `order`, …). `sources` maps each `salt://` source
+    that the arguments name to its content; for a template it is the rendered content.
+    """
+
+    state: str
+    fun: str
+    id: str
+    name: str
+    sls: str
+    args: Mapping[str, Data] = field(default_factory=dict)
+    options: Mapping[str, Data] = field(default_factory=dict)
+    requisites: tuple[Requisite, ...] = ()
+    sources: Mapping[str, BlobRef] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+
+    @property
+    def function(self) -> str:
+        """The state function's name, `file.managed`."""
+        return f"{self.state}.{self.fun}"
+
+    @property
+    def tag(self) -> str:
+        """Salt's key of a result: `state_|-id_|-name_|-fun`."""
+        return f"{self.state}_|-{self.id}_|-{self.name}_|-{self.fun}"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The compiled chunks for one minion, in execution order.
+
+    `secrets` are literal values that must not leave the minion in any output. `warnings` are for the operator.
+    """
+
+    KIND: ClassVar[str] = "assignment"
+
+    minion: str
+    chunks: tuple[Chunk, ...]
+    environment: str = "base"
+    secrets: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def encoded(self) -> bytes:
+        """The assignment as bytes; its SHA-256 is its name."""
+        return codec.encode(self)
+
+    def blobs(self) -> frozenset[BlobRef]:
+        """Every file content that applying it may need."""
+        return frozenset(ref for chunk in self.chunks for ref in chunk.sources.values())
+
+
+ASSIGNMENTS = codec.table(Assignment)
+
+
+def decode_assignment(raw: bytes) -> Assignment:
+    """The assignment in `raw`. Raises DecodeError."""
+    return codec.decode(raw, ASSIGNMENTS)
+
+
+def digest(raw: bytes) -> str:
+    """SHA-256 of `raw` in 64 hex digits: the name of a blob or an assignment."""
+    return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,100 @@
+"""Secrets as a type that prints as `***`, and the scrubber that every egress passes through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from protocol.data import Data
+
+MASK: Final = "***"
+
+_ALWAYS = re.compile(
+    r"(?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}=="  # a cephx key: 28 bytes in base64, of which the first is type 1
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
+    re.DOTALL,
+)
+_SHORTEST = 6
+"""A literal shorter than this is not searched for in text: it would blot out innocent words."""
+
+
+class Secret(str):
+    """A string that must not be seen: `str()`, `repr()` and formatting give `***`; `reveal()` gives the value."""
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """The value itself, for the place that must use it."""
+        return self[:]
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+
+def reveal(value: Data) -> Data:
+    """A copy of `value` in which every Secret is an ordinary string."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, Mapping):
+        return {key: reveal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [reveal(item) for item in value]
+    return value
+
+
+def literals(value: Data) -> set[str]:
+    """The literal text of every Secret inside `value`."""
+    if isinstance(value, Secret):
+        return {value.reveal()}
+    if isinstance(value, Mapping):
+        return set().union(*(literals(item) for item in value.values())) if value else set()
+    if isinstance(value, list | tuple):
+        return set().union(*(literals(item) for item in value)) if value else set()
+    return set()
+
+
+class Scrubber:
+    """Replaces the literal values it was given, and what always looks like a secret, by `***`."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(values)
+
+    def add(self, values: Iterable[str]) -> None:
+        """Learn more literal values; a multi-line value is also hidden line by line."""
+        before = len(self._values)
+        for value in values:
+            for part in {value, value.strip(), *value.splitlines()}:
+                if len(part.strip()) >= _SHORTEST:
+                    self._values.add(part)
+        if len(self._values) != before:
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def text(self, text: str) -> str:
+        """`text` without secrets."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        return _ALWAYS.sub(MASK, text)
+
+    def data(self, value: Data) -> Data:
+        """`value` without secrets, keys of mappings included."""
+        if isinstance(value, Secret):
+            return MASK
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bytes):
+            return self.text(value.decode("utf-8", "replace")).encode()
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.data(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.data(item) for item in value]
+        return value

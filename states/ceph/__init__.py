@@ -1,0 +1,1 @@
+"""Ceph: daemons, pools, users, keyrings and file systems as states."""

@@ -1,0 +1,63 @@
+"""What a state or function may touch: the host's root, commands, the files of its assignment, and what is foretold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from protocol.assignment import BlobRef
+from protocol.data import Data
+from protocol.errors import StateError
+from protocol.secrets import Scrubber
+
+BlobPath = Callable[[BlobRef], Path]
+"""Where the content of a blob lies on this host (already fetched and verified). Raises StateError."""
+
+
+def _no_blobs(ref: BlobRef) -> Path:
+    raise StateError(f"the content {ref.digest[:12]} is not on this host")
+
+
+@dataclass(slots=True)
+class Context:
+    """Handed to every state and function.
+
+    root       all paths of states lie under it: `/` on a host, a private folder in tests and the demo
+    state_dir  where the minion may keep backups and caches of its own (mode 0700)
+    test       dry run: look, plan, touch nothing
+    pending    in a dry run: whether something before this chunk is foretold to change, so that what is missing
+               now (a unit, a user, a command, a key) may be there by then
+    sources    `salt://` source of the chunk at hand -> its content
+    deadline   seconds that one command may take, unless the state was given its own `timeout`
+    """
+
+    minion: str
+    grains: Mapping[str, Data]
+    root: Path = Path("/")
+    state_dir: Path = Path("/var/lib/stackmaster/minion")
+    test: bool = False
+    pending: bool = False
+    deadline: float = 600.0
+    sources: Mapping[str, BlobRef] = field(default_factory=dict)
+    blob_path: BlobPath = _no_blobs
+    scrubber: Scrubber = field(default_factory=Scrubber)
+
+    def path(self, path: str) -> Path:
+        """The real place of the absolute `path` of a state. Raises StateError when it is not absolute."""
+        if not path.startswith("/"):
+            raise StateError(f"{path!r} is not an absolute path", help="begin it with '/'")
+        if "\0" in path:
+            raise StateError("a path must not hold a NUL character")
+        return self.root / path.lstrip("/")
+
+    def source(self, source: str) -> Path:
+        """Where the content of a `salt://` source of the chunk at hand lies. Raises StateError."""
+        ref = self.sources.get(source)
+        if ref is None:
+            raise StateError(f"{source} is not among the files of this assignment")
+        return self.blob_path(ref)
+
+    def assumed(self) -> bool:
+        """Whether what is missing now may be taken as made by then: a dry run with changes foretold before."""
+        return self.test and self.pending

@@ -1,0 +1,230 @@
+"""Names and signatures of states and functions: declared by decorator, found by name, checked before use.
+
+A family is a module of `states/` (or a package whose modules make one family, like `states.ceph`); it is imported
+when one of its names is first asked for. There is no lookup by attribute: what no decorator declared does not exist.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import states
+import states.functions
+from protocol.data import Data
+from protocol.errors import ArgumentError
+from protocol.secrets import Secret
+from states.contract import Access, Plan
+
+StateCall = Callable[..., Plan]
+FunctionCall = Callable[..., Data]
+S = TypeVar("S", bound=StateCall)
+F = TypeVar("F", bound=FunctionCall)
+
+_NOT_FAMILIES = frozenset({"contract", "context", "registry", "engine", "host", "functions", "formulas"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument a caller may give. `type` is the annotation; `required` when there is no default."""
+
+    name: str
+    type: Any
+    required: bool
+    default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The arguments of a state or function; `open` when it takes any further keyword."""
+
+    parameters: Mapping[str, Parameter]
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A declared state function. `watch` plans what a changed watched state brings (Salt's mod_watch)."""
+
+    name: str
+    call: StateCall
+    signature: Signature
+    watch: StateCall | None
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A declared execution function; `secret` when what it returns must never be shown or stored."""
+
+    name: str
+    call: FunctionCall
+    signature: Signature
+    access: Access
+    secret: bool
+    inline: bool
+    doc: str
+
+
+_states: dict[str, State] = {}
+_functions: dict[str, Function] = {}
+
+
+def state(name: str, *, watch: StateCall | None = None) -> Callable[[S], S]:
+    """Declare `def managed(ctx: Context, name: str, *, …) -> Plan` as the state `name` (`file.managed`).
+
+    `watch` has the same arguments (those it does not take are left out) and plans what to do when a watched state
+    changed and this one by itself did not.
+    """
+
+    def declare(call: S) -> S:
+        _states[name] = State(name, call, _signature(call, skip=2), watch, inspect.getdoc(call) or "")
+        return call
+
+    return declare
+
+
+def function(name: str, *, access: Access, secret: bool = False, inline: bool = False) -> Callable[[F], F]:
+    """Declare `def version(ctx: Context, name: str, …) -> Data` as the function `name` (`pkg.version`).
+
+    `inline` ones are quick and touch nothing slow: the minion answers them without a process of their own.
+    """
+
+    def declare(call: F) -> F:
+        doc = inspect.getdoc(call) or ""
+        _functions[name] = Function(name, call, _signature(call, skip=1), access, secret, inline, doc)
+        return call
+
+    return declare
+
+
+def find_state(name: str) -> State:
+    """The state `name`. Raises ArgumentError with a suggestion when there is none."""
+    _import_family(states, name.partition(".")[0], _NOT_FAMILIES)
+    found = _states.get(name)
+    if found is None:
+        raise ArgumentError(f"there is no state {name!r}", help=_suggest(name, state_names()))
+    return found
+
+
+def find_function(name: str) -> Function:
+    """The function `name`. Raises ArgumentError with a suggestion when there is none."""
+    _import_family(states.functions, name.partition(".")[0], frozenset())
+    found = _functions.get(name)
+    if found is None:
+        raise ArgumentError(f"there is no function {name!r}", help=_suggest(name, function_names()))
+    return found
+
+
+def state_names() -> list[str]:
+    """The name of every state there is, sorted; imports all families."""
+    for family in _families(states, _NOT_FAMILIES):
+        _import_family(states, family, _NOT_FAMILIES)
+    return sorted(_states)
+
+
+def function_names() -> list[str]:
+    """The name of every function there is, sorted; imports all families."""
+    for family in _families(states.functions, frozenset()):
+        _import_family(states.functions, family, frozenset())
+    return sorted(_functions)
+
+
+def check_arguments(what: str, signature: Signature, given: Mapping[str, Data]) -> dict[str, Data]:
+    """`given` converted to the types that `signature` wants.
+
+    Raises ArgumentError naming the first unknown, missing or wrongly typed argument of `what`.
+    """
+    checked: dict[str, Data] = {}
+    for key, value in given.items():
+        parameter = signature.parameters.get(key)
+        if parameter is not None:
+            checked[key] = _convert(what, key, parameter.type, value)
+        elif signature.open:
+            checked[key] = value
+        else:
+            help = _suggest(key, signature.parameters)
+            raise ArgumentError(f"{what} has no argument {key!r}", help=help)
+    missing = [p.name for p in signature.parameters.values() if p.required and p.name not in given]
+    if missing:
+        raise ArgumentError(f"{what} needs the argument {missing[0]!r}", help=_usage(what, signature))
+    return checked
+
+
+def _families(package: types.ModuleType, reserved: frozenset[str]) -> Iterable[str]:
+    return (found.name for found in pkgutil.iter_modules(package.__path__) if found.name not in reserved)
+
+
+def _import_family(package: types.ModuleType, family: str, reserved: frozenset[str]) -> None:
+    if family in set(_families(package, reserved)):
+        importlib.import_module(f"{package.__name__}.{family}")
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _usage(what: str, signature: Signature) -> str:
+    required = [p.name for p in signature.parameters.values() if p.required]
+    return f"{what} takes {', '.join(signature.parameters)}; required: {', '.join(required)}"
+
+
+def _signature(call: Callable[..., Any], *, skip: int) -> Signature:
+    """The arguments of `call` behind its first `skip` ones (context; for a state also the name)."""
+    hints = typing.get_type_hints(call)
+    parameters: dict[str, Parameter] = {}
+    open = False
+    for parameter in list(inspect.signature(call).parameters.values())[skip:]:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            open = True
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        default = None if required else parameter.default
+        name = parameter.name.removesuffix("_")
+        parameters[name] = Parameter(name, hints.get(parameter.name, Any), required, default)
+    return Signature(parameters, open)
+
+
+def _convert(what: str, key: str, hint: Any, value: Data) -> Data:
+    """`value` as `hint` wants it: numbers become strings where a string is wanted, a string becomes a list of one."""
+    for candidate in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        converted, fits = _try(candidate, value)
+        if fits:
+            return converted
+    wanted = getattr(hint, "__name__", str(hint)).replace("typing.", "")
+    shown = "***" if isinstance(value, Secret) else repr(value)[:60]
+    raise ArgumentError(f"{what}: the argument {key!r} must be {wanted}, not {shown}")
+
+
+def _try(hint: Any, value: Data) -> tuple[Data, bool]:
+    origin = get_origin(hint)
+    if hint is type(None):
+        return None, value is None
+    if hint is Any or isinstance(hint, str | typing.ForwardRef) or (origin is None and not isinstance(hint, type)):
+        return value, True
+    if origin is typing.Literal:
+        return value, value in get_args(hint)
+    if hint is bool:
+        return value, isinstance(value, bool)
+    if hint is int:
+        return value, isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return value, isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is str:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value), True
+        return value, isinstance(value, str)
+    if origin in (list, Sequence, tuple) or hint in (list, tuple):
+        items = value if isinstance(value, list | tuple) else [value]
+        return list(items), not isinstance(value, Mapping) and value is not None
+    if origin in (dict, Mapping) or hint is dict:
+        return value, isinstance(value, Mapping)
+    return value, False
