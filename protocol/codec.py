@@ -42,7 +42,7 @@ def unpack(raw: bytes, *, limit: int = limits.MAX_MESSAGE) -> Data:
 def encode(message: Any) -> bytes:
     """A message as bytes."""
     kind = type(message).KIND
-    return bytes(msgpack.packb([kind, *_encoder(type(message))(message)], use_bin_type=True))
+    return bytes(msgpack.packb([kind, *_fields_of(message)], use_bin_type=True))
 
 
 def decode(raw: bytes, kinds: Mapping[str, type[M]], *, limit: int = limits.MAX_MESSAGE) -> M:
@@ -53,7 +53,7 @@ def decode(raw: bytes, kinds: Mapping[str, type[M]], *, limit: int = limits.MAX_
     cls = kinds.get(tree[0])
     if cls is None:
         raise DecodeError(f"message kind {tree[0][:40]!r} is not accepted here")
-    return typing.cast(M, _decoder(cls)(tree[1:]))
+    return typing.cast(M, _decoder(typing.cast(Any, cls))(tree[1:]))
 
 
 def table(*classes: type[M]) -> Mapping[str, type[M]]:
@@ -153,6 +153,11 @@ def _decoder(cls: Any) -> Decoder:
     return decode_fields
 
 
+def _fields_of(message: Any) -> list[Any]:
+    cls: Any = type(message)
+    return typing.cast(list[Any], _encoder(cls)(message))
+
+
 @cache
 def _encoder(cls: Any) -> Encoder:
     encoders = tuple((name, _field_encoder(hint)) for name, hint in _hints(cls))
@@ -163,14 +168,6 @@ def _encoder(cls: Any) -> Encoder:
     return encode_fields
 
 
-def _is_data(hint: Any) -> bool:
-    return bool(hint == typing.get_type_hints(_Holder)["data"])
-
-
-class _Holder:
-    data: Data
-
-
 def _alternatives(hint: Any) -> tuple[Any, ...] | None:
     if get_origin(hint) in (Union, types.UnionType):
         return get_args(hint)
@@ -179,7 +176,7 @@ def _alternatives(hint: Any) -> tuple[Any, ...] | None:
 
 def _field_decoder(hint: Any, place: str) -> Decoder:
     """The decoder of one annotation; built once for each field of each class."""
-    if _is_data(hint):
+    if hint is Data:
         return _decode_data
     choices = _alternatives(hint)
     if choices is not None:
@@ -270,7 +267,7 @@ def _tagged_decoder(kinds: Mapping[str, type[Any]], place: str) -> Decoder:
     def decode_tagged(value: Any) -> Any:
         if not isinstance(value, list) or not value or not isinstance(value[0], str):
             raise DecodeError(f"{place} must be a message")
-        cls = kinds.get(value[0])
+        cls: Any = kinds.get(value[0])
         if cls is None:
             raise DecodeError(f"{place}: message kind {value[0][:40]!r} is not accepted here")
         return _decoder(cls)(value[1:])
@@ -279,7 +276,7 @@ def _tagged_decoder(kinds: Mapping[str, type[Any]], place: str) -> Decoder:
 
 
 def _field_encoder(hint: Any) -> Encoder:
-    if _is_data(hint):
+    if hint is Data:
         return _encode_data
     choices = _alternatives(hint)
     if choices is not None:
@@ -303,4 +300,4 @@ def _union_encoder(choices: tuple[Any, ...]) -> Encoder:
     if len(rest) == 1:
         encode_one = _field_encoder(rest[0])
         return lambda value: None if value is None else encode_one(value)
-    return lambda value: None if value is None else [type(value).KIND, *_encoder(type(value))(value)]
+    return lambda value: None if value is None else [type(value).KIND, *_fields_of(value)]

@@ -208,7 +208,7 @@ def _try(hint: Any, value: Data) -> tuple[Data, bool]:
     origin = get_origin(hint)
     if hint is type(None):
         return None, value is None
-    if hint is Any or isinstance(hint, str | typing.ForwardRef) or (origin is None and not isinstance(hint, type)):
+    if hint is Any or hint is Data:
         return value, True
     if origin is typing.Literal:
         return value, value in get_args(hint)
