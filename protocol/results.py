@@ -60,6 +60,35 @@ class StepResult:
     line: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """Chunk `index` of `total` begins; `started` in seconds since the epoch."""
+
+    KIND: ClassVar[str] = "step-started"
+
+    index: int
+    tag: str
+    function: str
+    id: str
+    name: str
+    total: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """Chunk `index` has its result."""
+
+    KIND: ClassVar[str] = "step-ended"
+
+    index: int
+    result: StepResult
+
+
+Progress = StepStarted | StepEnded
+"""What an apply streams while it works."""
+
+
 class JobState(StrEnum):
     """Where one minion is with a job. The last six are terminal: each targeted minion ends in exactly one."""
 

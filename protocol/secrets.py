@@ -10,6 +10,9 @@ from protocol.data import Data
 
 MASK: Final = "***"
 
+UNKNOWN: Final = "unknown-until-applied"
+"""What a dry run gives for a value that only an earlier step's real run can tell."""
+
 _ALWAYS = re.compile(
     r"(?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}=="  # a cephx key: 28 bytes in base64, of which the first is type 1
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
