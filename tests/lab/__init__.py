@@ -1,0 +1,1 @@
+"""Tests on booted hosts: real systemd, real packages, a real network that can be cut."""
