@@ -48,6 +48,7 @@ class Network:
 
     def renew(self, host: str) -> None:
         """Give a host that is off a new network card: what it had configured is gone, as after power loss."""
+        self._on_switch(f"link del {self._ports[host]}")
         run(["ip", "netns", "del", self.namespace(host)])
         self._plug(host)
 
@@ -67,9 +68,11 @@ class Network:
 
     def _plug(self, host: str) -> None:
         space, port = self.namespace(host), self._ports[host]
+        number = int(self.addresses[host].rpartition(".")[2])
+        card = f"02:00:00:00:00:{number:02x}"  # lasting: neighbours remember it
         run(["ip", "netns", "add", space])
         self._on_switch(
-            f"link add {port} type veth peer name eth0 netns {space}",
+            f"link add {port} type veth peer name eth0 address {card} netns {space}",
             f"link set {port} master {_BRIDGE} {'down' if host in self._cut else 'up'}",
         )
         _batch(

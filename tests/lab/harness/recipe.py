@@ -41,6 +41,11 @@ echo 'c! /dev/fuse 0666 root root - 10:229' > "$root/etc/tmpfiles.d/fuse.conf"
 # every host count as degraded.
 ln -s /dev/null "$root/etc/systemd/system/nvmf-autoconnect.service"
 
+# Lab fix: hosts have no mirror to ask each day, and a package lock taken by a timer would disturb tests.
+for timer in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all; do
+    ln -sf /dev/null "$root/etc/systemd/system/$timer.timer"
+done
+
 # Lab fix: Debian's Ceph units refuse the third start within half an hour; tests start them often.
 for daemon in mon mgr osd mds; do
     folder="$root/etc/systemd/system/ceph-$daemon@.service.d"
