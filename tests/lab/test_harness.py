@@ -52,7 +52,7 @@ def test_commands_give_output_and_fail_loudly(lab: Lab) -> None:
     assert lab["a"].shell("echo $((6*7))") == "42\n"
     assert lab["a"].run(["cat"], stdin="given").stdout == "given"
     assert lab["a"].run(["printenv", "WISH"], env={"WISH": "granted"}).stdout == "granted\n"
-    with pytest.raises(CommandFailed, match="code 3 on a(.|\n)*no luck"):
+    with pytest.raises(CommandFailed, match=r"code 3 on a(.|\n)*no luck"):
         lab["a"].shell("echo no luck; exit 3")
     assert lab["a"].run(["false"], check=False).returncode == 1
 
