@@ -27,9 +27,9 @@ PREFIX = "STACKMASTER_"
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[C]):
-    """The settings and where each one that is not a default came from (`file:line` or `$VARIABLE`)."""
+    """The settings (`value`) and where each one that is not a default came from (`file:line` or `$VARIABLE`)."""
 
-    settings: C
+    value: C
     origins: Mapping[str, str]
 
 

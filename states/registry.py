@@ -7,6 +7,7 @@ when one of its names is first asked for. There is no lookup by attribute: what 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -85,7 +86,7 @@ def state(name: str, *, watch: StateCall | None = None) -> Callable[[S], S]:
     """
 
     def declare(call: S) -> S:
-        _states[name] = State(name, call, _signature(call, skip=2), watch, inspect.getdoc(call) or "")
+        _states[name] = State(name, _with_keywords(call), _signature(call, skip=2), watch, inspect.getdoc(call) or "")
         return call
 
     return declare
@@ -99,7 +100,7 @@ def function(name: str, *, access: Access, secret: bool = False, inline: bool = 
 
     def declare(call: F) -> F:
         doc = inspect.getdoc(call) or ""
-        _functions[name] = Function(name, call, _signature(call, skip=1), access, secret, inline, doc)
+        _functions[name] = Function(name, _with_keywords(call), _signature(call, skip=1), access, secret, inline, doc)
         return call
 
     return declare
@@ -156,6 +157,44 @@ def check_arguments(what: str, signature: Signature, given: Mapping[str, Data]) 
     if missing:
         raise ArgumentError(f"{what} needs the argument {missing[0]!r}", help=_usage(what, signature))
     return checked
+
+
+def by_name(what: str, signature: Signature, args: Sequence[Data], kwargs: Mapping[str, Data]) -> dict[str, Data]:
+    """Positional and named arguments of a call as named ones.
+
+    What is given beyond the last parameter is gathered into that one when it takes a list. Raises ArgumentError.
+    """
+    names = [name for name in signature.parameters if name not in kwargs]
+    given: dict[str, Data] = dict(kwargs)
+    rest = list(args)
+    while names and rest:
+        name = names.pop(0)
+        last_list = not names and len(rest) > 1 and _takes_list(signature.parameters[name].type)
+        given[name] = rest if last_list else rest.pop(0)
+        if last_list:
+            rest = []
+    if rest:
+        takes = ", ".join(signature.parameters) or "no arguments"
+        raise ArgumentError(f"{what} was given {len(args)} positional arguments", help=f"it takes {takes}")
+    return given
+
+
+def _takes_list(hint: Any) -> bool:
+    choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return any(get_origin(choice) in (list, Sequence, tuple) or choice in (list, tuple) for choice in choices)
+
+
+def _with_keywords(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call`, taking arguments whose Python names end in `_` (`from_`) by the names that users write (`from`)."""
+    renamed = {name.removesuffix("_"): name for name in inspect.signature(call).parameters if name.endswith("_")}
+    if not renamed:
+        return call
+
+    @functools.wraps(call)
+    def renaming(*args: Any, **kwargs: Any) -> Any:
+        return call(*args, **{renamed.get(key, key): value for key, value in kwargs.items()})
+
+    return renaming
 
 
 def _families(package: types.ModuleType, reserved: frozenset[str]) -> Iterable[str]:

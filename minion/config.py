@@ -1,0 +1,79 @@
+"""What a minion can be told: its settings, and the enrolment that `join` leaves behind."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from protocol.data import Data
+from protocol.errors import ConfigError, IdentityError, InputError, Where
+from protocol.identity import PublicIdentity, public_identity, write_private
+from protocol.names import MinionId, minion_id
+
+DEFAULT_FILE = Path("/etc/stackmaster/minion.yaml")
+ENROL_PORT = 4505
+SESSION_PORT = 4506
+
+
+@dataclass(frozen=True)
+class MinionSettings:
+    """Settings of `minion.yaml`; every one can be given as `STACKMASTER_<NAME>`.
+
+    id             the minion's id; default: what `join` was told, else the host name
+    master         addresses of the master (host or host:port of the session door); default: those of the join token
+    state_dir      identity, journal, blobs, backups (mode 0700)
+    root           where the paths of states begin: another folder than `/` makes a private root
+    grains         grains of the operator's own, laid over what is gathered
+    parallel_calls how many function calls may run at once
+    log_level      debug, info, warning or error
+    """
+
+    id: str = ""
+    master: tuple[str, ...] = ()
+    state_dir: Path = Path("/var/lib/stackmaster/minion")
+    root: Path = Path("/")
+    grains: Mapping[str, Data] = field(default_factory=dict)
+    parallel_calls: int = 8
+    log_level: str = "info"
+
+    def minion_id(self) -> MinionId:
+        """The configured id, or the host name in lower case. Raises InputError."""
+        return minion_id(self.id or socket.gethostname().lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What `join` learned and pinned: our id, the master's key, and where it listens (host:port, session door)."""
+
+    id: MinionId
+    master: PublicIdentity
+    addresses: tuple[str, ...]
+
+
+def save_enrolment(state_dir: Path, enrolment: Enrolment) -> None:
+    """Keep `enrolment` in `state_dir`. Raises OSError."""
+    text = json.dumps(
+        {"id": enrolment.id, "master": enrolment.master.text(), "addresses": list(enrolment.addresses)}, indent=1
+    )
+    write_private(state_dir / "enrolment.json", text.encode("utf-8"))
+
+
+def load_enrolment(state_dir: Path) -> Enrolment:
+    """What `join` left in `state_dir`. Raises ConfigError when this host has not joined, or the file is damaged."""
+    path = state_dir / "enrolment.json"
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+        return Enrolment(minion_id(raw["id"]), public_identity(raw["master"]), tuple(map(str, raw["addresses"])))
+    except FileNotFoundError:
+        raise ConfigError(
+            "this host has not joined a master",
+            where=Where(file=str(path)),
+            help="on the master run `stackmaster keys token`, then here `stackminion join TOKEN`",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, InputError, IdentityError) as error:
+        raise ConfigError(
+            f"the enrolment cannot be read: {error}", where=Where(file=str(path)), help="join again"
+        ) from None

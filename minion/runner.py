@@ -1,0 +1,192 @@
+"""The child process that carries out one job and writes its records; it shares nothing with the daemon but files."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from minion.records import RecordWriter
+from protocol.assignment import Assignment, BlobRef, decode_assignment, digest
+from protocol.command import Apply, Call, Order
+from protocol.data import Data
+from protocol.errors import StackmasterError, StateError
+from protocol.messages import JobProgress, JobUpdate
+from protocol.names import JobId
+from protocol.results import JobState, Progress, StepResult
+from protocol.secrets import Scrubber, Secret
+from states.context import Context
+
+_BELL = 3
+"""The descriptor that wakes the daemon, in the child."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Everything that a job's process needs to know."""
+
+    job: JobId
+    order: Order
+    minion: str
+    folder: Path
+    root: Path
+    state_dir: Path
+    grains: Mapping[str, Data]
+    done: Mapping[int, StepResult]
+    content: Callable[[str], Path]
+
+
+def spawn(task: Task, wake: int) -> int:
+    """Start a process for `task` in a process group of its own; its pid. It writes a byte to `wake` at each record."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        _detach(task.folder, wake)
+        _carry_out(task)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the last line of a child: never unwind into the daemon's frames
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _detach(folder: Path, wake: int) -> None:
+    """A session of its own, default signals, no inherited descriptors, output into the job's log (0600)."""
+    gc.freeze()
+    os.setsid()
+    os.umask(0o077)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.environ.pop("NOTIFY_SOCKET", None)
+    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.dup2(wake, _BELL, inheritable=False)
+    os.closerange(_BELL + 1, 65536)
+
+
+def _carry_out(task: Task) -> None:
+    writer = RecordWriter(task.folder / "records")
+    bell = _Bell(_BELL)
+    scrubber = Scrubber()
+    try:
+        if isinstance(task.order, Apply):
+            update = _apply(task, task.order, writer, bell, scrubber)
+        elif isinstance(task.order, Call):
+            update = call(task.job, task.order, _context(task, scrubber, task.order.timeout))
+        else:
+            raise TypeError("a cancel has no process")
+        writer.append(update, sync=True)
+    finally:
+        bell.ring()
+        writer.close()
+
+
+class _Bell:
+    """Wakes the daemon; a full pipe means that it is awake already."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        os.set_blocking(fd, False)
+
+    def ring(self) -> None:
+        try:
+            os.write(self._fd, b"r")
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            return
+
+
+def _context(task: Task, scrubber: Scrubber, deadline: float) -> Context:
+    def blob_path(ref: BlobRef) -> Path:
+        path = task.content(ref.digest)
+        if not path.exists():
+            raise StateError(f"the content {ref.digest[:12]} is not on this host")
+        return path
+
+    return Context(
+        minion=task.minion,
+        grains=task.grains,
+        root=task.root,
+        state_dir=task.state_dir,
+        deadline=deadline,
+        blob_path=blob_path,
+        scrubber=scrubber,
+    )
+
+
+def _assignment(task: Task, order: Apply) -> Assignment:
+    raw = order.inline if order.inline is not None else task.content(order.digest).read_bytes()
+    if digest(raw) != order.digest:
+        raise StateError("the assignment on disk is not the one that was signed")
+    assignment = decode_assignment(raw)
+    if assignment.minion != task.minion:
+        raise StateError(f"the assignment is for {assignment.minion}, not for {task.minion}")
+    return assignment
+
+
+def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber: Scrubber) -> JobUpdate:
+    from states import engine
+
+    try:
+        assignment = _assignment(task, order)
+    except StackmasterError as error:
+        return JobUpdate(task.job, JobState.FAILED, time.time(), str(error))
+    scrubber.add(assignment.secrets)
+
+    def emit(progress: Progress) -> None:
+        writer.append(JobProgress(task.job, progress))
+        bell.ring()
+
+    context = _context(task, scrubber, order.timeout)
+    context.pending = order.pending
+    results = engine.apply(assignment, context, emit, test=order.test, done=task.done)
+    failed = sum(result.result is False for result in results)
+    if failed:
+        reason = f"{failed} of {len(results)} states failed"
+        return JobUpdate(task.job, JobState.FAILED, time.time(), reason)
+    return JobUpdate(task.job, JobState.SUCCEEDED, time.time())
+
+
+def call(job: JobId, order: Call, context: Context) -> JobUpdate:
+    """Call the function of `order`; its value (scrubbed, unless the function returns secrets) or its error."""
+    from states import registry
+
+    context.scrubber.add(order.secrets)
+    scrub = context.scrubber
+    try:
+        function = registry.find_function(order.function)
+        given = registry.by_name(order.function, function.signature, order.args, order.kwargs)
+        arguments = registry.check_arguments(order.function, function.signature, given)
+        value = function.call(context, **arguments)
+    except (StackmasterError, OSError) as error:
+        return JobUpdate(job, JobState.FAILED, time.time(), scrub.text(str(error)))
+    except Exception as error:  # noqa: BLE001 - a function's bug must come back as its result, not as silence
+        reason = f"{order.function} broke: {type(error).__name__}: {error}"
+        traceback.print_exc()
+        return JobUpdate(job, JobState.FAILED, time.time(), scrub.text(reason))
+    if not function.secret:
+        value = scrub.data(_plain(value))
+    return JobUpdate(job, JobState.SUCCEEDED, time.time(), "", value)
+
+
+def _plain(value: Data) -> Data:
+    """Secrets that a function did not declare are masked by the scrubber; paths and such become text."""
+    if isinstance(value, Secret) or value is None or isinstance(value, bool | int | float | str | bytes):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)
