@@ -10,13 +10,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from protocol.data import Data
+from protocol.errors import StateError
 from protocol.results import Change
 
 Perform = Callable[[], Data]
-"""Makes one change true. Returns details that only doing it can tell (or None). Raises StateError."""
+"""Makes one change true. Returns details that only doing it can tell (or None). Raises StateError, or DeedError when
+the deed was done and came out badly."""
 
 Access = Literal["reads", "changes", "runs-code"]
 """What a function may do to a host: look only, change it, or run what the caller wrote."""
+
+
+class DeedError(StateError):
+    """Raised by a perform whose deed was done and came out badly (a command that ran and exited with 1): its change
+    counts as made, with `details`, and the state has failed."""
+
+    def __init__(self, message: str, details: Data = None, *, help: str = "") -> None:
+        super().__init__(message, help=help)
+        self.details = details
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +42,14 @@ class Action:
 class Plan:
     """What must be done. No actions: the host is as wanted, and `comment` says so.
 
-    With actions, `comment` is what is said once they are done. `warnings` are for the operator.
+    With actions, `comment` is what is said once they are done, and `foretold` what a dry run says of them (when it is
+    empty, a sentence made of the changes). `warnings` are for the operator.
     """
 
     actions: Sequence[Action] = ()
     comment: str = ""
     warnings: tuple[str, ...] = ()
+    foretold: str = ""
 
     @property
     def changes(self) -> tuple[Change, ...]:

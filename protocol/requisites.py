@@ -1,0 +1,359 @@
+"""What may be done next with an assignment's chunks, given the results so far: a state machine without I/O.
+
+It serves the minion's engine, which takes one step after the other (`next`), and orchestrations on the master, which
+may start everything that is `ready` at once. The caller does what a Decision says and reports back:
+
+    while (step := walk.next()) is not None:
+        position, decision = step
+        Call, CallWatch, Listen   walk.started(position), do it, walk.finished(position, result)
+        Skip, Fail                walk.finished(position, not_called(walk.chunk(position), decision, now))
+        Pretest                   walk.started(position), plan it as a dry run, walk.tested(position, result)
+
+The rules are Salt 3008's, save that a reference which nothing answers to fails its own chunk only (Salt 3006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from protocol.assignment import Chunk
+from protocol.errors import SlsError, Where
+from protocol.order import ORDERING, arrange, execution_order
+from protocol.results import StepResult
+from protocol.verdict import Outcome, Verdict, judge
+
+__all__ = [
+    "Call",
+    "CallWatch",
+    "Decision",
+    "Fail",
+    "Listen",
+    "Pretest",
+    "Skip",
+    "Walk",
+    "arrange",
+    "execution_order",
+    "not_called",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallWatch:
+    """Call the state; when that by itself changes nothing, do what its watch function plans. `changed` are the
+    positions of the watched chunks that changed."""
+
+    changed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Do not call the state; its result is `result` and `comment`."""
+
+    comment: str
+    result: bool | None = True
+    ran: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Do not call the state: it has failed, because of its requisites."""
+
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pretest:
+    """Plan the state as a dry run, for the sake of one that has it as `prereq`; nothing of it is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """All else is over: do what the watch function of the chunk plans, as `listener_<id>`. `changed` as above."""
+
+    changed: tuple[int, ...]
+
+
+Decision = Call | CallWatch | Skip | Fail | Pretest | Listen
+
+_SKIPPED: Final[Mapping[Verdict, str]] = {
+    "no change foretold": "No changes detected",
+    "no failure": "State was not run because onfail req did not change",
+    "no change": "State was not run because none of the onchanges reqs changed",
+}
+
+Failhard = Callable[[Chunk], bool]
+"""Whether a failure of this chunk ends the run."""
+
+
+def _failhard_option(chunk: Chunk) -> bool:
+    return chunk.options.get("failhard") is True
+
+
+class Walk:
+    """The way through `chunks`, which stand in execution order (`arrange`). Raises SlsError when they do not.
+
+    Positions count from 0: below `len(chunks)` they are chunks, from there on the listener of chunk
+    `position - len(chunks)`, and from `2 * len(chunks)` reports of listen references that nothing answers to.
+    `test`: a dry run, in which failhard stops nothing.
+    """
+
+    def __init__(
+        self, chunks: Sequence[Chunk], *, test: bool = False, failhard: Failhard = _failhard_option
+    ) -> None:
+        self._chunks = tuple(chunks)
+        self._test = test
+        self._failhard = failhard
+        self._needs = [_needs(chunk) for chunk in self._chunks]
+        self._testers: dict[int, list[int]] = {}
+        self._check_sequence()
+        self._results: dict[int, StepResult] = {}
+        self._foretold: dict[int, StepResult] = {}
+        self._busy: set[int] = set()
+        self._testing: set[int] = set()
+        self._first = 0
+        self._stopped = False
+        self._number = 0
+        self._afterwards: dict[int, Decision] | None = None
+
+    # --- what the caller asks ---------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is under way and nothing more is to come."""
+        return not self._busy and not self._testing and self.next() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a failure with failhard ended the run."""
+        return self._stopped
+
+    @property
+    def results(self) -> list[StepResult]:
+        """Every result so far, in the order in which they were finished."""
+        return list(self._results.values())
+
+    def chunk(self, position: int) -> Chunk:
+        """The chunk at a position; for a listener, the chunk under the id `listener_<id>`."""
+        size = len(self._chunks)
+        if position < size:
+            return self._chunks[position]
+        if position < 2 * size:
+            listener = self._chunks[position - size]
+            return replace(listener, id=f"listener_{listener.id}", fun="mod_watch")
+        kind, _, name = self._unheard()[position - 2 * size].partition(": ")
+        return Chunk("Listen_Error", "Listen_Error", f"listen_{name}", f"listen_{kind}", "")
+
+    def next(self) -> tuple[int, Decision] | None:
+        """The first step that may start now; None when there is none (all done, or all under way)."""
+        return next(self._candidates(), None)
+
+    def ready(self) -> list[tuple[int, Decision]]:
+        """Every step that may start now, in execution order."""
+        return list(self._candidates())
+
+    # --- what the caller reports ------------------------------------------------------------------------------
+
+    def started(self, position: int) -> None:
+        """The step at `position` is under way (a Pretest when that is what was decided)."""
+        if position < len(self._chunks) and self._pretest_due(position):
+            self._testing.add(position)
+        else:
+            self._busy.add(position)
+
+    def tested(self, position: int, result: StepResult) -> None:
+        """A Pretest is over; `result` is not kept, unless the chunk never runs because who tested it failed."""
+        self._testing.discard(position)
+        self._foretold[position] = result
+
+    def finished(self, position: int, result: StepResult, *, calls: int = 1) -> StepResult:
+        """The step at `position` is over after `calls` calls. Gives `result` with its number."""
+        self._busy.discard(position)
+        self._number += calls
+        numbered = replace(result, number=self._number - 1)
+        self._results[position] = numbered
+        if not self._test and result.result is False and self._failhard(self.chunk(position)):
+            self._stopped = True
+            if self._afterwards is not None:
+                self._afterwards.clear()
+        return numbered
+
+    def resumed(self, position: int, result: StepResult) -> None:
+        """The step at `position` ended in an earlier life of this run, with this result."""
+        self.finished(position, result)
+        self._number = max(self._number, result.number + 1)
+        self._results[position] = result
+
+    # --- how it decides ---------------------------------------------------------------------------------------
+
+    def _candidates(self) -> Iterator[tuple[int, Decision]]:
+        if not self._stopped:
+            while self._first < len(self._chunks) and self._first in self._results:
+                self._first += 1
+            for position in range(self._first, len(self._chunks)):
+                yield from self._at(position)
+        if not self._busy and not self._testing and (self._stopped or self._first == len(self._chunks)):
+            if self._afterwards is None:
+                self._afterwards = dict(self._listeners())
+            for position, decision in self._afterwards.items():
+                if position not in self._results:
+                    yield position, decision
+
+    def _at(self, position: int) -> Iterator[tuple[int, Decision]]:
+        """What may start at one position: the dry runs that its prereqs want, or itself."""
+        if position in self._results or position in self._busy:
+            return
+        waits = False
+        for target in self._needs[position].get("prereq", ()):
+            if self._pretest_due(target):
+                waits = True
+                if target not in self._testing and self._complete(self._before_test(target)):
+                    yield target, self._decide(target, self._before_test(target))
+        if not waits and position not in self._testing and self._complete(self._before(position)):
+            yield position, self._decide(position, self._before(position))
+
+    def _pretest_due(self, target: int) -> bool:
+        """Whether `target` must be planned as a dry run first: a chunk with a prereq on it has not run."""
+        testers = self._testers.get(target, ())
+        known = target in self._foretold or target in self._results
+        return not known and any(tester not in self._results for tester in testers)
+
+    def _before_test(self, position: int) -> dict[str, tuple[int, ...]]:
+        return {kind: targets for kind, targets in self._needs[position].items() if kind != "prereq"}
+
+    def _before(self, position: int) -> dict[str, tuple[int, ...]]:
+        """The needs of a chunk; one that is tested by a prereq also needs who tests it."""
+        testers = self._testers.get(position)
+        if not testers:
+            return self._needs[position]
+        needs = dict(self._needs[position])
+        needs["require"] = (*needs.get("require", ()), *testers)
+        return needs
+
+    def _complete(self, needs: Mapping[str, tuple[int, ...]]) -> bool:
+        return all(
+            target in self._results or (kind == "prereq" and target in self._foretold)
+            for kind, targets in needs.items()
+            for target in targets
+        )
+
+    def _decide(self, position: int, needs: Mapping[str, tuple[int, ...]]) -> Decision:
+        missing = _missing(self._chunks[position])
+        if missing:
+            return Fail("The following requisites were not found:\n" + missing)
+        verdict = judge({kind: [self._outcome(kind, target) for target in targets] for kind, targets in needs.items()})
+        if verdict == "fail":
+            return self._failed(position, needs)
+        if verdict in _SKIPPED:
+            return Skip(_SKIPPED[verdict])
+        if self._pretest_due(position):
+            return Pretest()
+        if verdict == "change":
+            watched = (*needs.get("watch", ()), *needs.get("watch_any", ()))
+            return CallWatch(tuple(target for target in watched if self._results[target].changes))
+        return Call()
+
+    def _outcome(self, kind: str, target: int) -> Outcome:
+        result = self._foretold.get(target) if kind == "prereq" else None
+        result = result or self._results[target]
+        return Outcome(result.result, bool(result.changes), result.ran)
+
+    def _failed(self, position: int, needs: Mapping[str, tuple[int, ...]]) -> Decision:
+        foretold = self._foretold.get(position)
+        if foretold is not None:
+            return Skip(foretold.comment, foretold.result, ran=True)
+        names = []
+        for target in (target for targets in needs.values() for target in targets):
+            outcomes = (self._foretold.get(target), self._results.get(target))
+            name = f"{self._chunks[target].sls}.{self._chunks[target].id}"
+            if name not in names and any(known and known.result is False for known in outcomes):
+                names.append(name)
+        return Fail("One or more requisite failed: " + ", ".join(names))
+
+    # --- listeners --------------------------------------------------------------------------------------------
+
+    def _listeners(self) -> Iterator[tuple[int, Decision]]:
+        """Each chunk that listens to one that changed, once; whether it was itself called does not matter."""
+        size = len(self._chunks)
+        heard: dict[int, list[int]] = {}
+        for position, chunk in enumerate(self._chunks):
+            for requisite in chunk.requisites:
+                for target in requisite.targets:
+                    listener, source = (position, target) if requisite.kind == "listen" else (target, position)
+                    if requisite.kind in ("listen", "listen_in") and self._changed(source):
+                        heard.setdefault(size + listener, []).append(source)
+        for position, sources in heard.items():
+            yield position, Listen(tuple(sources))
+        for index, reference in enumerate(self._unheard()):
+            yield 2 * size + index, Fail(f"Referenced state {reference} does not exist")
+
+    def _changed(self, position: int) -> bool:
+        result = self._results.get(position)
+        return result is not None and bool(result.changes)
+
+    def _unheard(self) -> list[str]:
+        """Listen references that nothing answers to; a bare name among them is ignored, as Salt does."""
+        lost: dict[str, None] = {}
+        for position, chunk in enumerate(self._chunks):
+            for requisite in chunk.requisites:
+                if requisite.kind == "listen" or (requisite.kind == "listen_in" and self._changed(position)):
+                    lost.update((reference, None) for reference in requisite.missing if ": " in reference)
+        return list(lost)
+
+    def _check_sequence(self) -> None:
+        for position, chunk in enumerate(self._chunks):
+            for requisite in chunk.requisites:
+                for target in requisite.targets:
+                    prereq = requisite.kind == "prereq"
+                    ordered = requisite.kind not in ORDERING or (position < target if prereq else target < position)
+                    if not 0 <= target < len(self._chunks) or not ordered:
+                        raise SlsError(
+                            f"{chunk.tag}: its {requisite.kind} on position {target} does not fit the execution order",
+                            where=Where(file=chunk.file, line=chunk.line),
+                            help="compile the state tree again",
+                        )
+                    if prereq and position not in self._testers.setdefault(target, []):
+                        self._testers[target].append(position)
+
+
+def not_called(chunk: Chunk, decision: Skip | Fail, now: float) -> StepResult:
+    """The result of a chunk that was decided without calling it; `now` in seconds since the epoch."""
+    return StepResult(
+        tag=chunk.tag,
+        function=chunk.function,
+        id=chunk.id,
+        name=chunk.name,
+        sls=chunk.sls,
+        result=False if isinstance(decision, Fail) else decision.result,
+        comment=decision.comment,
+        ran=isinstance(decision, Skip) and decision.ran,
+        started=now,
+        file=chunk.file,
+        line=chunk.line,
+    )
+
+
+def _needs(chunk: Chunk) -> dict[str, tuple[int, ...]]:
+    """The targets of each kind that says whether the chunk is called."""
+    needs: dict[str, tuple[int, ...]] = {}
+    for kind in ORDERING:
+        targets = [target for requisite in chunk.requisites if requisite.kind == kind for target in requisite.targets]
+        if targets:
+            needs[kind] = tuple(dict.fromkeys(targets))
+    return needs
+
+
+def _missing(chunk: Chunk) -> str:
+    """References that nothing answers to, laid out as Salt 3006 does; empty when there are none."""
+    lines = []
+    for requisite in chunk.requisites:
+        if requisite.missing and requisite.kind in ORDERING:
+            lines.append(f"{' ' * 19}{requisite.kind}:\n")
+            lines.extend(f"{' ' * 23}{reference}\n" for reference in requisite.missing)
+    return "".join(lines)
