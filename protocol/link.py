@@ -58,7 +58,7 @@ class Link:
             self.state = LinkState.GREETING
             self._heard = now
             return [Action.OPEN]
-        if now - self._heard >= PATIENCE * self.interval:
+        if now >= self._heard + PATIENCE * self.interval:
             return [self._close(now)]
         if self.state is LinkState.UP and now >= self._beat:
             self._beat = now + self.interval

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -142,9 +143,7 @@ def _references(chunk: Chunk) -> Iterator[tuple[str, int]]:
                     yield kind, target
 
 
-def _key(
-    node: int, chunks: Sequence[Chunk], orders: Sequence[float], graph: _Graph
-) -> tuple[float, float, str]:
+def _key(node: int, chunks: Sequence[Chunk], orders: Sequence[float], graph: _Graph) -> tuple[float, float, str]:
     size = len(chunks)
     own = orders[node % size]
     pulled, highest = own, -1
@@ -170,11 +169,11 @@ def _circle(chunks: Sequence[Chunk], graph: _Graph, waiting: dict[int, int]) -> 
     while True:
         before = next(first for first in graph.before[path[-1]] if first in waiting)
         if before in path:
-            circle = path[path.index(before) :] + [before]
+            circle = [*path[path.index(before) :], before]
             break
         path.append(before)
     lines = []
-    for later, first in zip(circle, circle[1:], strict=False):
+    for later, first in itertools.pairwise(circle):
         kind = graph.before[later][first][0]
         waits, target = chunks[later % size], chunks[first % size]
         if any(r.kind == "prereq" and later % size in r.targets for r in target.requisites):

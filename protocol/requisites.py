@@ -104,9 +104,7 @@ class Walk:
     `test`: a dry run, in which failhard stops nothing.
     """
 
-    def __init__(
-        self, chunks: Sequence[Chunk], *, test: bool = False, failhard: Failhard = _failhard_option
-    ) -> None:
+    def __init__(self, chunks: Sequence[Chunk], *, test: bool = False, failhard: Failhard = _failhard_option) -> None:
         self._chunks = tuple(chunks)
         self._test = test
         self._failhard = failhard

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 import yaml
 
-from protocol.errors import ConfigError, Where
+from protocol.errors import ConfigError, InputError, Where
 from protocol.yamlnodes import compose
 
 C = TypeVar("C")
@@ -61,7 +61,7 @@ def _read_file(cls: type, file: Path, values: dict[str, Any], origins: dict[str,
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", where=Where(file=str(file))) from None
-    node = compose(text, str(file))
+    node = _compose(text, str(file))
     if node is None:
         return
     if not isinstance(node, yaml.MappingNode):
@@ -78,6 +78,13 @@ def _read_file(cls: type, file: Path, values: dict[str, Any], origins: dict[str,
         origins[key] = f"{file}:{where.line}"
 
 
+def _compose(text: str, name: str) -> yaml.Node | None:
+    try:
+        return compose(text, name)
+    except InputError as error:
+        raise ConfigError(error.message, where=error.where, help=error.help) from None
+
+
 def _read_environment(
     cls: Any, environment: Mapping[str, str], values: dict[str, Any], origins: dict[str, str]
 ) -> None:
@@ -86,7 +93,7 @@ def _read_environment(
         variable = PREFIX + field.name.upper()
         if variable in environment:
             where = Where(file=f"${variable}")
-            node = compose(environment[variable], f"${variable}")
+            node = _compose(environment[variable], f"${variable}")
             plain = _plain(node) if node is not None else ""
             values[field.name] = _convert(hints[field.name], plain, field.name, where)
             origins[field.name] = f"${variable}"
