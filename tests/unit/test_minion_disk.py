@@ -170,7 +170,7 @@ def test_the_oldest_content_goes_first_and_never_what_is_needed(tmp_path: Path) 
         digest = hashlib.sha256(content).hexdigest()
         blobs.want(digest)
         blobs.take(BlobPart(digest, 0, 40, content))
-            os.utime(blobs.path(digest), (number, number))
+        os.utime(blobs.path(digest), (number, number))
         names.append(digest)
     blobs.prune({names[0]})
     assert [blobs.has(name) for name in names] == [True, False, False, True]
