@@ -48,9 +48,10 @@ RANK: Final = {
 def arrange(chunks: Sequence[Chunk], orders: Sequence[float]) -> tuple[Chunk, ...]:
     """`chunks` in execution order, their requisites re-indexed to the new positions.
 
-    `chunks` come as declared (file by file, top to bottom), with requisites whose targets are positions in
-    `chunks`; `orders` gives each its number (automatic, explicit, `first`, `last` and negative ones already
-    resolved; the n-th of `names` a fraction behind). Raises SlsError when requisites run in a circle.
+    `chunks` come as Salt's high data has them (a file's states from top to bottom, then those of the files that it
+    includes), with requisites whose targets are positions in `chunks`; `orders` gives each its number (automatic,
+    explicit, `first`, `last` and negative ones already resolved; the n-th of `names` n/10000 behind). An explicit
+    order stays in the options of its chunk. Raises SlsError when requisites run in a circle.
     """
     sequence = execution_order(chunks, orders)
     place = {old: new for new, old in enumerate(sequence)}
@@ -61,8 +62,9 @@ def execution_order(chunks: Sequence[Chunk], orders: Sequence[float]) -> list[in
     """Positions in `chunks` in execution order.
 
     Topological over the requisites; of those that may run, the smallest of (own order or the lowest order among
-    those that directly wait for it, own order, state+name+function): Salt 3008's rule. Raises SlsError when
-    requisites run in a circle, naming all of it.
+    those that directly wait for it, own order, state+name+function). Of those that wait, one by a kind of lower rank
+    than an earlier one does not count. This is Salt 3008's rule, confirmed by running it (tests/conformance). Raises
+    SlsError when requisites run in a circle, naming all of it.
     """
     graph = _graph(chunks)
     waiting = {node: len(before) for node, before in graph.before.items()}
@@ -106,33 +108,21 @@ class _Graph:
 def _graph(chunks: Sequence[Chunk]) -> _Graph:
     """A prereq makes the target's test run come before the chunk that declares it, and the chunk before the target.
 
-    What the target itself waits for, its test run waits for too, save for its own prereqs.
+    What the target itself waits for, its test run waits for too.
     """
     graph = _Graph()
     for position in range(len(chunks)):
         graph.node(position)
-    tested: set[int] = set()
+    tested = {target for chunk in chunks for kind, target in _references(chunk) if kind == "prereq"}
     for position, chunk in enumerate(chunks):
         for kind, target in _references(chunk):
             if kind == "prereq":
-                if target not in tested:
-                    tested.add(target)
-                    _copy_needs(graph, target, len(chunks) + target)
-                graph.edge(len(chunks) + target, position, kind)
                 graph.edge(position, target, "require")
-            else:
-                graph.edge(target, position, kind)
-                if position in tested:
-                    graph.edge(target, len(chunks) + position, kind)
+            first = target + len(chunks) if kind == "prereq" else target
+            graph.edge(first, position, kind)
+            if position in tested:
+                graph.edge(first, len(chunks) + position, kind)
     return graph
-
-
-def _copy_needs(graph: _Graph, source: int, test_run: int) -> None:
-    graph.node(test_run)
-    for first, kinds in list(graph.before[source].items()):
-        for kind in kinds:
-            if kind != "prereq":
-                graph.edge(first, test_run, kind)
 
 
 def _references(chunk: Chunk) -> Iterator[tuple[str, int]]:
@@ -151,9 +141,16 @@ def _key(node: int, chunks: Sequence[Chunk], orders: Sequence[float], graph: _Gr
         for kind in kinds:
             if RANK[kind] >= highest:
                 highest = RANK[kind]
-                pulled = min(pulled, orders[after % size])
+                pulled = min(pulled, _declared(chunks[after % size], orders[after % size]))
     chunk = chunks[node % size]
     return pulled, own, f"{chunk.state}{chunk.name}{chunk.fun}"
+
+
+def _declared(chunk: Chunk, order: float) -> float:
+    """The order by which a chunk pulls forward what it needs: as it was written, also when that is negative (Salt
+    3008 resolves `order: -1` to the end for the chunk itself only)."""
+    written = chunk.options.get("order")
+    return written if isinstance(written, int) and written < 0 else order
 
 
 def _moved(requisites: Sequence[Requisite], place: dict[int, int]) -> tuple[Requisite, ...]:

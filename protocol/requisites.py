@@ -179,7 +179,7 @@ class Walk:
         if not self._test and result.result is False and self._failhard(self.chunk(position)):
             self._stopped = True
             if self._afterwards is not None:
-                self._afterwards.clear()
+                self._afterwards = {p: left for p, left in self._afterwards.items() if not isinstance(left, Listen)}
         return numbered
 
     def resumed(self, position: int, result: StepResult) -> None:
@@ -203,17 +203,24 @@ class Walk:
                 if position not in self._results:
                     yield position, decision
 
+    def _test_of(self, target: int) -> Iterator[tuple[int, Decision]]:
+        """The dry run of `target`, or those that must come before it in a chain of prereqs."""
+        if target in self._testing:
+            return
+        due = [further for further in self._needs[target].get("prereq", ()) if self._pretest_due(further)]
+        for further in due:
+            yield from self._test_of(further)
+        if not due and self._complete(self._needs[target]):
+            yield target, self._decide(target, self._needs[target])
+
     def _at(self, position: int) -> Iterator[tuple[int, Decision]]:
         """What may start at one position: the dry runs that its prereqs want, or itself."""
-        if position in self._results or position in self._busy:
+        if position in self._results or position in self._busy or position in self._testing:
             return
-        waits = False
-        for target in self._needs[position].get("prereq", ()):
-            if self._pretest_due(target):
-                waits = True
-                if target not in self._testing and self._complete(self._before_test(target)):
-                    yield target, self._decide(target, self._before_test(target))
-        if not waits and position not in self._testing and self._complete(self._before(position)):
+        due = [target for target in self._needs[position].get("prereq", ()) if self._pretest_due(target)]
+        for target in due:
+            yield from self._test_of(target)
+        if not due and self._complete(self._before(position)):
             yield position, self._decide(position, self._before(position))
 
     def _pretest_due(self, target: int) -> bool:
@@ -221,9 +228,6 @@ class Walk:
         testers = self._testers.get(target, ())
         known = target in self._foretold or target in self._results
         return not known and any(tester not in self._results for tester in testers)
-
-    def _before_test(self, position: int) -> dict[str, tuple[int, ...]]:
-        return {kind: targets for kind, targets in self._needs[position].items() if kind != "prereq"}
 
     def _before(self, position: int) -> dict[str, tuple[int, ...]]:
         """The needs of a chunk; one that is tested by a prereq also needs who tests it."""
@@ -289,7 +293,7 @@ class Walk:
         for position, sources in heard.items():
             yield position, Listen(tuple(sources))
         for index, reference in enumerate(self._unheard()):
-            yield 2 * size + index, Fail(f"Referenced state {reference} does not exist")
+            yield 2 * size + index, Skip(f"Referenced state {reference} does not exist", result=False, ran=True)
 
     def _changed(self, position: int) -> bool:
         result = self._results.get(position)

@@ -59,13 +59,13 @@ def _facts(kind: str, outcomes: Iterable[Outcome]) -> set[_Fact]:
 
 def _fact(base: str, outcome: Outcome) -> _Fact:
     """What one target says. One that was not called counts neither as met nor, when it is true, as failed."""
+    if base == "onchanges":
+        return "changed" if outcome.changed and outcome.result is not False else "unchanged"
     if base == "onfail":
         if outcome.result is True:
             return "stood"
     elif outcome.result is False:
         return "fail"
-    if base == "onchanges":
-        return "changed" if outcome.changed else "unchanged"
     if base == "watch" and outcome.changed:
         return "change"
     if base == "prereq":

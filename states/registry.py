@@ -29,7 +29,7 @@ FunctionCall = Callable[..., Data]
 S = TypeVar("S", bound=StateCall)
 F = TypeVar("F", bound=FunctionCall)
 
-_NOT_FAMILIES = frozenset({"contract", "context", "registry", "engine", "host", "functions", "formulas"})
+_NOT_FAMILIES = frozenset({"contract", "context", "registry", "engine", "conditions", "host", "functions", "formulas"})
 
 
 @dataclass(frozen=True, slots=True)
