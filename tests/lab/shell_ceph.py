@@ -188,6 +188,16 @@ def deploy_by_shell(lab: Lab, layout: Layout = ONE_MONITOR) -> dict[str, float]:
     return seconds
 
 
+def power_off_cluster(lab: Lab, layout: Layout = ONE_MONITOR) -> None:
+    """Shut all hosts down: clients, then OSDs, then monitors.
+
+    In this order a snapshot of the disks is whole again 2 s after its hosts have booted. All at once it
+    takes 50 s: the metadata server waits 45 s for a client that never said goodbye.
+    """
+    for hosts in (layout.computes, layout.osds, layout.monitors):
+        lab.power_off(hosts)
+
+
 class _Deploy:
     """The stages, in order; each ends when all its hosts have done their part."""
 

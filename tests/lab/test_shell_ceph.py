@@ -5,7 +5,7 @@ import pytest
 from tests.lab.ceph_status import status, wait_whole
 from tests.lab.conftest import MakeLab
 from tests.lab.harness import Lab
-from tests.lab.shell_ceph import ONE_MONITOR, deploy_by_shell
+from tests.lab.shell_ceph import ONE_MONITOR, deploy_by_shell, power_off_cluster
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,7 @@ def test_users_may_do_what_they_are_for_and_no_more(cluster: Lab) -> None:
 
 
 def test_the_cluster_comes_back_from_a_snapshot(cluster: Lab) -> None:
-    cluster["compute1"].power_off()
-    cluster.power_off()
+    power_off_cluster(cluster)
     saved = cluster.snapshot()
     cluster.restore(saved)
     cluster.boot()
