@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Self
 
 from protocol.data import Data
 
@@ -26,6 +26,10 @@ class Secret(str):
     """A string that must not be seen: `str()`, `repr()` and formatting give `***`; `reveal()` gives the value."""
 
     __slots__ = ()
+
+    def __new__(cls, value: str) -> Self:
+        """Also of a Secret: its value is taken, not the mask that `str()` gives."""
+        return super().__new__(cls, value[:])
 
     def reveal(self) -> str:
         """The value itself, for the place that must use it."""

@@ -49,3 +49,7 @@ def test_short_values_do_not_blot_out_words() -> None:
 
 def test_a_secret_does_not_lose_its_type_in_a_pickle() -> None:
     assert isinstance(pickle.loads(pickle.dumps(Secret("hunter22"))), Secret)
+
+
+def test_a_secret_of_a_secret_keeps_the_value() -> None:
+    assert Secret(Secret("hunter22")).reveal() == "hunter22"
