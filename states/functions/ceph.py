@@ -1,0 +1,95 @@
+"""Questions about a Ceph cluster: its health and quorum as numbers for gates, and its keys for later steps."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+
+from protocol.data import Data
+from protocol.errors import ArgumentError, StateError
+from protocol.secrets import Secret
+from states.ceph import asok, auth, client, founding, keys
+from states.ceph import status as reading
+from states.ceph.client import CephError
+from states.context import Context
+from states.registry import function
+
+_PATIENCE = 10.0
+
+
+@function("ceph.status", access="reads")
+def status(ctx: Context, timeout: float = _PATIENCE) -> Data:
+    """What the cluster says of itself, as numbers on one level; `timeout` in seconds for a monitor to answer.
+
+    health, checks, fsid, quorum, quorum_size, monitors, mgr_available, mgr_standbys, osds_total, osds_up, osds_in,
+    osds_down, osds_out, pools, objects, bytes_used, bytes_avail, bytes_total, pgs_total, pgs_active_clean,
+    pgs_by_state, degraded_objects, misplaced_objects, filesystems_up, mds_active, mds_standby. Raises StateError.
+    """
+    return reading.summary(client.connect(ctx, timeout=timeout).ask("status"))
+
+
+@function("ceph.health", access="reads")
+def health(ctx: Context, timeout: float = _PATIENCE) -> Data:
+    """health (HEALTH_OK, HEALTH_WARN, HEALTH_ERR) and checks (code -> summary, without muted). Raises StateError."""
+    found = client.connect(ctx, timeout=timeout).ask("health")
+    return {"health": found["status"], "checks": reading.checks(found)}
+
+
+@function("ceph.quorum", access="reads")
+def quorum(ctx: Context, timeout: float = _PATIENCE) -> Data:
+    """quorum (names), quorum_size, monitors (how many there are to be), missing, leader, state. Raises StateError.
+
+    On a monitor's host its own socket is asked, which answers also while there is no quorum.
+    """
+    for path in sorted(ctx.path(asok.RUN).glob("ceph-mon.*.asok")):
+        said = asok.ask(ctx, path.name.removeprefix("ceph-").removesuffix(".asok"), "mon_status")
+        if said is not None:
+            return reading.quorum(said)
+    return reading.quorum(client.connect(ctx, timeout=timeout).ask("quorum_status"))
+
+
+@function("ceph.ok_to_stop", access="reads")
+def ok_to_stop(ctx: Context, osds: Sequence[int | str], timeout: float = _PATIENCE) -> Data:
+    """Whether all of `osds` (numbers) can stop together and every placement group still serve.
+
+    ok, and reason (what the cluster says when it is not). Raises ArgumentError, StateError.
+    """
+    numbers = [str(number).removeprefix("osd.") for number in osds]
+    if not numbers or not all(number.isdigit() for number in numbers):
+        raise ArgumentError("ceph.ok_to_stop needs the numbers of OSDs", help="like osds=0,3")
+    try:
+        client.connect(ctx, timeout=timeout).tell("osd", "ok-to-stop", *numbers)
+    except CephError as error:
+        if error.errno in (errno.EBUSY, errno.EAGAIN):
+            return {"ok": False, "reason": error.message}
+        raise
+    return {"ok": True, "reason": ""}
+
+
+@function("ceph.keyring_get", access="reads", secret=True)
+def keyring_get(ctx: Context, entities: Sequence[str]) -> Data:
+    """The keys of `entities` (`client.nova`, or `nova` for short): name without `client.` -> key.
+
+    Raises StateError when the cluster lacks one of them.
+    """
+    cluster = client.connect(ctx)
+    found: dict[str, Data] = {}
+    for given in entities:
+        entity = given if "." in given else f"client.{given}"
+        entry = auth.read(cluster, keys.check_entity(entity))
+        if entry is None:
+            raise StateError(f"the cluster has no {entity}", help="declare it with ceph.auth")
+        found[entity.removeprefix("client.")] = entry.key
+    return found
+
+
+@function("ceph.bootstrap_keys", access="changes", secret=True)
+def bootstrap_keys(ctx: Context, fsid: str | None = None, monitors: Mapping[str, str] | None = None) -> Data:
+    """`fsid` and the keys that a cluster begins with: `mon`, `admin`, `bootstrap_osd`. For the first monitor's host.
+
+    Those of a cluster that exists are found; otherwise they are made, once: the next call gives the same. fsid: the
+    one a new cluster shall have. monitors: id -> address of all; if one answers while this host has no keys, nothing
+    is made. In a dry run nothing is made either. Raises StateError, RefusedError.
+    """
+    found = founding.obtain(ctx, fsid, monitors or {})
+    return {name: value if name == "fsid" else Secret(value) for name, value in found.items()}
