@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 import zmq
+from zmq.auth import CURVE_ALLOW_ANY
+from zmq.auth.thread import ThreadAuthenticator
 
 from protocol import WIRE_VERSION, codec, command, limits, sockets
 from protocol.command import Order, Sealed
@@ -70,6 +72,9 @@ class WireMaster:
 
     def __enter__(self) -> WireMaster:
         self.context = sockets.context()
+        self.authenticator = ThreadAuthenticator(self.context)
+        self.authenticator.start()
+        self.authenticator.configure_curve(domain="*", location=CURVE_ALLOW_ANY)
         self.open()
         return self
 
@@ -78,10 +83,10 @@ class WireMaster:
         self.door_port, self.port = ports or free_ports()
         address = "tcp://127.0.0.1:"
         self.door = sockets.listening(
-            self.context, self.identity, f"{address}{self.door_port}", domain="", limit=limits.MAX_ENROL_MESSAGE
+            self.context, self.identity, f"{address}{self.door_port}", domain="test", limit=limits.MAX_ENROL_MESSAGE
         )
         self.socket = sockets.listening(
-            self.context, self.identity, f"{address}{self.port}", domain="", limit=limits.MAX_MESSAGE
+            self.context, self.identity, f"{address}{self.port}", domain="test", limit=limits.MAX_MESSAGE
         )
         self.peer = b""
 
@@ -92,6 +97,7 @@ class WireMaster:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
+        self.authenticator.stop()
         self.context.term()
 
     def serve_until(self, condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
