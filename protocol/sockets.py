@@ -35,10 +35,10 @@ def context() -> zmq.Context[zmq.Socket[bytes]]:
     return made
 
 
-def _bound(socket: zmq.Socket[bytes], limit: int) -> None:
+def _bound(socket: zmq.Socket[bytes], limit: int, queue: int = limits.SEND_QUEUE) -> None:
     options: dict[int, Any] = {
         zmq.LINGER: 0,
-        zmq.SNDHWM: limits.SEND_QUEUE,
+        zmq.SNDHWM: queue,
         zmq.RCVHWM: limits.SEND_QUEUE,
         zmq.MAXMSGSIZE: limit,
         zmq.HEARTBEAT_IVL: HEARTBEAT_MS,
@@ -56,18 +56,27 @@ def _bound(socket: zmq.Socket[bytes], limit: int) -> None:
 
 
 def listening(
-    context: zmq.Context[zmq.Socket[bytes]], identity: Identity, address: str, *, domain: str, limit: int
+    context: zmq.Context[zmq.Socket[bytes]],
+    identity: Identity,
+    address: str,
+    *,
+    domain: str,
+    limit: int,
+    queue: int = limits.SEND_QUEUE,
 ) -> zmq.Socket[bytes]:
-    """A bound ROUTER that speaks CURVE as `identity`; ZAP is asked about every peer in `domain`.
+    """A bound ROUTER that speaks CURVE as `identity`; ZAP is asked about every peer in `domain`, and nobody gets in
+    while no ZAP handler is bound.
 
-    `limit` is the largest frame in bytes. Raises StackmasterError when the address cannot be bound.
+    `limit` is the largest frame in bytes, `queue` how many may wait for one peer. Raises StackmasterError when the
+    address cannot be bound.
     """
     socket = context.socket(zmq.ROUTER)
-    _bound(socket, limit)
+    _bound(socket, limit, queue)
     socket.setsockopt(zmq.BACKLOG, 1024)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     socket.setsockopt(zmq.ROUTER_HANDOVER, 0)
     socket.setsockopt(zmq.ZAP_DOMAIN, domain.encode("ascii"))
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
     socket.setsockopt(zmq.CURVE_SERVER, 1)
     socket.setsockopt(zmq.CURVE_SECRETKEY, identity.curve_secret)
     socket.setsockopt(zmq.CURVE_PUBLICKEY, identity.curve_public.encode("ascii"))
