@@ -1,1 +1,1 @@
-"""The one place that knows SQL."""
+"""The one place that knows SQL: what is kept, how it is written, how it is read."""

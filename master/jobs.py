@@ -1,0 +1,338 @@
+"""A job from its request to one terminal state for each of its minions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from master.blobs import Blobs
+from master.dispatch import Dispatch
+from master.inventory import Inventory
+from master.orders import (
+    Compile,
+    JobRequest,
+    Prepared,
+    prepare_apply,
+    prepare_call,
+    request_data,
+    request_from,
+    returns_secret,
+    secrets_of,
+)
+from master.sessions import Session, Sessions
+from master.store import jobrows, queries
+from master.store.jobrows import JobRow, NewJob
+from master.store.store import Store, Transaction
+from protocol import codec, command
+from protocol.command import Cancel
+from protocol.data import Data
+from protocol.errors import InputError
+from protocol.identity import Identity
+from protocol.names import JobId, MinionId, new_job_id
+from protocol.results import JobState, StepResult
+from protocol.secrets import Scrubber, literals
+
+__all__ = ["JobOutcome", "JobRequest", "Jobs", "Live", "MinionOutcome"]
+
+SEQUENCE_BLOCK: Final = 1000
+"""Sequence numbers reserved in the database at once, before the first of them is sealed."""
+
+CANCEL_PATIENCE: Final = 30.0
+"""Seconds that a minion has to confirm a cancel."""
+
+REMEMBERED: Final = 256
+"""Ended jobs whose secret values stay in memory for who waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class MinionOutcome:
+    """How a job ended on one minion; `value` may hold Secrets."""
+
+    state: JobState
+    reason: str
+    value: Data
+    steps: tuple[StepResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """How a job ended, by minion."""
+
+    job: JobId
+    minions: Mapping[str, MinionOutcome]
+
+
+class Live:
+    """A job that goes on. `values` are those that the store must not have, `cancel_by` when a cancel must be done."""
+
+    def __init__(self, job: JobId, request: JobRequest, deadline: float, states: dict[MinionId, JobState]) -> None:
+        self.job = job
+        self.request = request
+        self.deadline = deadline
+        self.states = states
+        self.open = sum(not state.terminal for state in states.values())
+        self.scrubber = Scrubber()
+        self.secret = request.kind == "call" and returns_secret(request.function)
+        self.values: dict[MinionId, Data] = {}
+        self.cancel_by: float | None = None
+        self.cancelled_by = ""
+        self.done = asyncio.Event()
+
+    def open_minions(self) -> list[MinionId]:
+        """The minions from which more is to come."""
+        return [minion for minion, state in self.states.items() if not state.terminal]
+
+
+class Jobs:
+    """The jobs of this master."""
+
+    def __init__(
+        self,
+        store: Store,
+        sessions: Sessions,
+        inventory: Inventory,
+        blobs: Blobs,
+        identity: Identity,
+        compile: Compile,
+        secret_keys: Sequence[str] = (),
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._inventory = inventory
+        self._blobs = blobs
+        self._identity = identity
+        self._compile = compile
+        self._secret_keys = secret_keys
+        self._dispatch = Dispatch(sessions.send_raw)
+        self._live: dict[JobId, Live] = {}
+        self._ended: OrderedDict[JobId, Live] = OrderedDict()
+        self._sequence = 0
+        self._block_end = 0
+        self._reserving = asyncio.Lock()
+
+    # --- the contract -------------------------------------------------------------------------------------------
+
+    async def start(self, request: JobRequest) -> JobId:
+        """Begin a job: nothing is sent to anyone unless everything is right for everyone.
+
+        Raises TargetError, NoTargetError, ArgumentError, SlsError, StateError or StoreError.
+        """
+        minions = await self._inventory.expand(request.target, request.target_kind)
+        if request.kind == "call":
+            prepared = prepare_call(request, minions, self._secret_keys)
+        else:
+            prepared = await prepare_apply(request, minions, self._compile)
+        await self._blobs.put(prepared.contents)
+        await self._reserve()
+        # from here to the queued write nothing may wait: sequence numbers reach the store in their order
+        now = time.time()
+        job = new_job_id(now)
+        live = Live(job, request, now + request.timeout, dict.fromkeys(minions, JobState.PENDING))
+        live.scrubber.add(prepared.secrets)
+        sequence = self._next_sequence()
+        new = self._new_job(live, prepared, sequence, now)
+        self._live[job] = live
+        try:
+            await self._store.write(lambda tx: jobrows.insert(tx, new))
+        except BaseException:
+            del self._live[job]
+            raise
+        for minion, digests in prepared.grants.items():
+            self._blobs.grant(minion, job, digests)
+        for minion, raw in new.sealed.items():
+            self._dispatch.add(minion, sequence, job, raw)
+        return job
+
+    async def wait(self, job: JobId) -> JobOutcome:
+        """How the job ended, once each of its minions has. Raises InputError when there is no such job."""
+        live = self._live.get(job)
+        if live is not None:
+            await live.done.wait()
+        live = live or self._ended.get(job)
+        rows = await self._store.read(lambda rows: jobrows.minions(rows, job))
+        steps = await self._store.read(lambda rows: jobrows.steps(rows, job))
+        if not rows:
+            raise InputError(f"there is no job {job}", help="`stackmaster jobs ls` lists them")
+        kept = live.values if live is not None else {}
+        outcomes = {
+            row.minion: MinionOutcome(row.state, row.reason, kept.get(row.minion, row.value), steps.get(row.minion, ()))
+            for row in rows
+        }
+        return JobOutcome(job, outcomes)
+
+    async def cancel(self, job: JobId, user: str, minions: Iterable[str] | None = None) -> list[MinionId]:
+        """End the job where it goes on (only on `minions`, if given); gives the minions concerned.
+
+        A minion that never got the command is done at once, the others confirm. Raises InputError, StoreError.
+        """
+        live = self._live.get(job)
+        if live is None:
+            raise InputError(f"there is no job {job} that goes on", help="`stackmaster jobs ls` lists them")
+        asked = set(minions) if minions is not None else None
+        chosen = [minion for minion in live.open_minions() if asked is None or minion in asked]
+        if not chosen:
+            raise InputError("the job goes on on none of these minions")
+        live.cancelled_by = user
+        unsent = [m for m in chosen if live.states[m] is JobState.PENDING and not self._dispatch.sent(m, job)]
+        await self._end_here(live, unsent, JobState.CANCELLED, f"cancelled by {user} before it was sent")
+        rest = [minion for minion in chosen if minion not in unsent and not live.states[minion].terminal]
+        if rest:
+            live.cancel_by = time.time() + CANCEL_PATIENCE
+            await self._order_cancel(live, rest)
+        return chosen
+
+    @property
+    def running(self) -> int:
+        """How many jobs go on."""
+        return len(self._live)
+
+    # --- what comes from minions --------------------------------------------------------------------------------
+
+    def live(self, job: str) -> Live | None:
+        """The job, while it goes on."""
+        return self._live.get(JobId(job))
+
+    def advanced(self, live: Live, minion: MinionId, state: JobState, value: Data) -> None:
+        """The store holds the new state of a minion; `value` is kept when the store has not all of it."""
+        if live.states[minion].terminal:
+            return
+        live.states[minion] = state
+        self._dispatch.taken(minion, live.job, ended=state.terminal)
+        if not state.terminal:
+            return
+        if value is not None and (live.secret or literals(value)):
+            live.values[minion] = value
+        self._blobs.revoke(minion, live.job)
+        live.open -= 1
+        if live.open == 0:
+            del self._live[live.job]
+            live.done.set()
+            if live.values:
+                self._ended[live.job] = live
+            if len(self._ended) > REMEMBERED:
+                self._ended.popitem(last=False)
+
+    def here(self, session: Session) -> None:
+        """A minion began a session: it learns what waits for it."""
+        self._dispatch.connected(session.minion, session.hello.high_water)
+
+    def heard(self, minion: MinionId) -> None:
+        """A minion is there: send what it could not take before."""
+        self._dispatch.flush(minion)
+
+    async def forget(self, minion: MinionId) -> None:
+        """The minion's key is not accepted any more: nothing of its jobs is to come. Raises StoreError."""
+        self._dispatch.forget(minion)
+        self._blobs.forget(minion)
+        for live in list(self._live.values()):
+            if not live.states.get(minion, JobState.LOST).terminal:
+                await self._end_here(live, [minion], JobState.LOST, "its key is not accepted any more")
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """End what is over its deadline; to be called about twice a second. Raises StoreError."""
+        now = time.time()
+        grace = self._sessions.heartbeat
+        for live in list(self._live.values()):
+            if live.cancel_by is not None and now >= live.cancel_by:
+                why = f"cancelled by {live.cancelled_by}; the minion did not confirm it"
+                await self._end_here(live, live.open_minions(), JobState.CANCELLED, why)
+            elif now >= live.deadline:
+                await self._overdue(live, now >= live.deadline + grace)
+
+    async def _overdue(self, live: Live, all_of_them: bool) -> None:
+        """Those that never took the job are lost; the others had a moment to tell of their own deadline."""
+        open = live.open_minions()
+        pending = [minion for minion in open if live.states[minion] is JobState.PENDING]
+        for minion in pending:
+            here = self._sessions.get(minion) is not None
+            why = "it did not take the command" if here else "it was not connected"
+            await self._end_here(live, [minion], JobState.LOST, f"{why} within {live.request.timeout:g} s")
+        rest = [minion for minion in open if minion not in pending]
+        if rest and all_of_them:
+            await self._order_cancel(live, rest)
+            why = f"not done within {live.request.timeout:g} s"
+            await self._end_here(live, rest, JobState.TIMED_OUT, why)
+
+    # --- restart ------------------------------------------------------------------------------------------------
+
+    async def resume(self) -> None:
+        """Go on with the jobs that had not ended when the master stopped. Raises StoreError."""
+        for row in await self._store.read(jobrows.unended):
+            await self._resume(row)
+        grants: dict[tuple[MinionId, JobId], set[str]] = {}
+        for minion, digest, job in await self._store.read(queries.grants):
+            grants.setdefault((minion, JobId(job)), set()).add(digest)
+        for (minion, of), digests in grants.items():
+            self._blobs.grant(minion, of, frozenset(digests))
+
+    async def _resume(self, row: JobRow) -> None:
+        minions = await self._store.read(lambda rows: jobrows.minions(rows, row.job))
+        kept = await self._store.read(lambda rows: jobrows.commands(rows, row.job))
+        states = {minion.minion: minion.state for minion in minions}
+        live = Live(row.job, request_from(row.request, row.user, row.cause), row.deadline, states)
+        self._live[row.job] = live
+        for minion, sequence, raw in kept:
+            order, secrets = await asyncio.to_thread(secrets_of, raw, self._blobs)
+            live.scrubber.add(secrets)
+            if isinstance(order, Cancel):
+                live.cancel_by = time.time() + CANCEL_PATIENCE
+                self._dispatch.add(minion, sequence, row.job, raw, cancel=True)
+            elif states.get(minion) is JobState.PENDING:
+                self._dispatch.add(minion, sequence, row.job, raw)
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _new_job(self, live: Live, prepared: Prepared, sequence: int, now: float) -> NewJob:
+        request = live.request
+        sealed = command.seal(self._identity, live.job, sequence, prepared.orders, now, request.timeout)
+        return NewJob(
+            job=live.job,
+            created=now,
+            deadline=live.deadline,
+            user=request.user,
+            cause=request.cause,
+            request=request_data(request, live.scrubber),
+            sequence=sequence,
+            sealed={MinionId(minion): codec.encode(one) for minion, one in sealed.items()},
+            grants=prepared.grants,
+        )
+
+    async def _end_here(self, live: Live, minions: Sequence[MinionId], state: JobState, reason: str) -> None:
+        """The master itself ends the job on some minions."""
+        at = time.time()
+
+        def write(tx: Transaction) -> list[MinionId]:
+            cause = live.request.cause
+            return [m for m in minions if jobrows.advance(tx, live.job, m, state, reason, None, at, cause)]
+
+        if minions:
+            for minion in await self._store.write(write):
+                self.advanced(live, minion, state, None)
+
+    async def _order_cancel(self, live: Live, minions: Sequence[MinionId]) -> None:
+        await self._reserve()
+        now = time.time()
+        sequence = self._next_sequence()
+        orders = {str(minion): Cancel(live.job) for minion in minions}
+        lifetime = max(60.0, live.deadline - now)
+        sealed = command.seal(self._identity, new_job_id(now), sequence, orders, now, lifetime)
+        raw = {MinionId(minion): codec.encode(one) for minion, one in sealed.items()}
+        await self._store.write(lambda tx: jobrows.add_commands(tx, live.job, sequence, raw))
+        for minion, message in raw.items():
+            self._dispatch.add(minion, sequence, live.job, message, cancel=True)
+
+    async def _reserve(self) -> None:
+        async with self._reserving:
+            if self._sequence + 1 >= self._block_end:
+                first = await self._store.write(lambda tx: queries.take_block(tx, "sequence", SEQUENCE_BLOCK))
+                self._sequence, self._block_end = first - 1, first + SEQUENCE_BLOCK
+
+    def _next_sequence(self) -> int:
+        self._sequence += 1
+        return self._sequence

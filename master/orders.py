@@ -1,0 +1,215 @@
+"""What is asked of a job, and the orders it becomes: checked and compiled for every minion before any hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+from master.blobs import Blobs
+from protocol import codec, limits
+from protocol.assignment import Assignment, decode_assignment, digest
+from protocol.command import ORDERS, Apply, Call, Order, Sealed
+from protocol.data import Data
+from protocol.errors import ArgumentError, DecodeError, InputError, SlsError, StackmasterError, Where
+from protocol.names import MinionId
+from protocol.secrets import MASK, Scrubber, Secret, literals
+from states import registry
+
+SECRET_NAMES = ("*password*", "*passwd*", "*passphrase*", "*secret*", "*token*", "*private_key*", "*keyring*")
+"""Names of arguments whose values are secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What is asked of the minions that `target` means.
+
+    For `kind` call: `function` with `args` and `kwargs`. For apply: `sls` (empty: the highstate) of `environment` with
+    `pillar` laid over; `test` is a dry run, `pending` that an earlier step of it foretells changes. `timeout`: seconds
+    for the whole job. `user`: who asked; `cause`: the run and step it is part of.
+    """
+
+    target: str
+    target_kind: str = "compound"
+    kind: Literal["call", "apply"] = "call"
+    function: str = ""
+    args: tuple[Data, ...] = ()
+    kwargs: Mapping[str, Data] = field(default_factory=dict)
+    sls: tuple[str, ...] = ()
+    environment: str = "base"
+    pillar: Mapping[str, Data] = field(default_factory=dict)
+    test: bool = False
+    pending: bool = False
+    timeout: float = 3600.0
+    user: str = ""
+    cause: str = ""
+
+
+class Compiled(Protocol):
+    """What the compiler gives: the assignment and the contents it needs, by digest."""
+
+    @property
+    def assignment(self) -> Assignment:
+        """What the minion is to do."""
+        ...
+
+    @property
+    def blobs(self) -> Mapping[str, bytes | Path]:
+        """The contents it needs, by digest."""
+        ...
+
+
+Compile = Callable[[MinionId, JobRequest], Awaitable[Compiled]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The order of each minion, the contents to keep, what each minion may fetch, and the literals to hide."""
+
+    orders: Mapping[str, Order]
+    contents: Mapping[str, bytes | Path] = field(default_factory=dict)
+    grants: Mapping[MinionId, frozenset[str]] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+
+
+def prepare_call(request: JobRequest, minions: Sequence[MinionId], secret_names: Sequence[str]) -> Prepared:
+    """The orders of a function call. Raises ArgumentError."""
+    function = registry.find_function(request.function)
+    given = _bind(function, request.args, request.kwargs)
+    hidden = literals(given) | _named_secrets(given, (*SECRET_NAMES, *secret_names))
+    checked = registry.check_arguments(request.function, function.signature, given)
+    call = Call(request.function, (), checked, request.timeout, tuple(sorted(hidden)))
+    if len(codec.encode(call)) > limits.MAX_MESSAGE // 2:
+        raise ArgumentError(f"the arguments of {request.function} are larger than a command may be")
+    return Prepared(dict.fromkeys(map(str, minions), call), secrets=frozenset(hidden))
+
+
+def _bind(function: registry.Function, args: Sequence[Data], kwargs: Mapping[str, Data]) -> dict[str, Data]:
+    """`args` under the names of the function's parameters, beside `kwargs`."""
+    names = list(function.signature.parameters)
+    if len(args) > len(names):
+        takes = ", ".join(names) or "no arguments"
+        raise ArgumentError(f"{function.name} was given {len(args)} arguments", help=f"it takes {takes}")
+    bound = dict(zip(names, args, strict=False))
+    twice = bound.keys() & kwargs.keys()
+    if twice:
+        raise ArgumentError(f"{function.name} was given {min(twice)!r} twice")
+    return {**bound, **kwargs}
+
+
+def _named_secrets(given: Mapping[str, Data], patterns: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for name, value in given.items():
+        if any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in patterns):
+            found |= {leaf for leaf in _leaves(value) if leaf}
+    return found
+
+
+def _leaves(value: Data) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value.reveal() if isinstance(value, Secret) else value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _leaves(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+
+
+async def prepare_apply(request: JobRequest, minions: Sequence[MinionId], compile: Compile) -> Prepared:
+    """The orders of an apply: compiled for every minion. Raises the first error of any, with its minion."""
+    compiled = await _compile_all(request, minions, compile)
+    orders: dict[str, Order] = {}
+    contents: dict[str, bytes | Path] = {}
+    grants: dict[MinionId, frozenset[str]] = {}
+    secrets: set[str] = set()
+    for minion, result in zip(minions, compiled, strict=True):
+        raw = result.assignment.encoded()
+        name = digest(raw)
+        inline = raw if len(raw) <= limits.INLINE_ASSIGNMENT else None
+        orders[str(minion)] = Apply(name, inline, request.test, request.pending, request.timeout)
+        contents.update(result.blobs)
+        wanted = {ref.digest for ref in result.assignment.blobs()}
+        if inline is None:
+            contents[name] = raw
+            wanted.add(name)
+        lacking = wanted - contents.keys()
+        if lacking:
+            raise SlsError(f"a file of the assignment was not found: {min(lacking)[:12]}", where=Where(minion=minion))
+        grants[minion] = frozenset(wanted)
+        secrets.update(result.assignment.secrets)
+    return Prepared(orders, contents, grants, frozenset(secrets))
+
+
+async def _compile_all(request: JobRequest, minions: Sequence[MinionId], compile: Compile) -> list[Compiled]:
+    async def one(minion: MinionId) -> Compiled:
+        try:
+            return await compile(minion, request)
+        except StackmasterError as error:
+            if not error.where.minion:
+                place = error.where
+                error.where = Where(place.file, place.line, place.column, minion, place.step)
+            raise
+
+    tasks = [asyncio.ensure_future(one(minion)) for minion in minions]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def returns_secret(function: str) -> bool:
+    """Whether what a function returns must not be stored; a function that is not known here is treated so."""
+    try:
+        return registry.find_function(function).secret
+    except InputError:
+        return True
+
+
+def request_data(request: JobRequest, scrubber: Scrubber) -> dict[str, Data]:
+    """A request as it is stored and told: without secrets, and of the pillar laid over only the keys."""
+    return {
+        "target": request.target,
+        "target_kind": request.target_kind,
+        "kind": request.kind,
+        "function": request.function,
+        "args": scrubber.data(request.args),
+        "kwargs": scrubber.data(request.kwargs),
+        "sls": list(request.sls),
+        "environment": request.environment,
+        "pillar": dict.fromkeys(request.pillar, MASK),
+        "test": request.test,
+        "pending": request.pending,
+        "timeout": request.timeout,
+    }
+
+
+def request_from(stored: Mapping[str, Data], user: str, cause: str) -> JobRequest:
+    """The request as stored; its secrets are gone."""
+    fields = dict(stored)
+    fields["args"] = tuple(cast(Sequence[Data], fields["args"]))
+    fields["sls"] = tuple(cast(Sequence[str], fields["sls"]))
+    return JobRequest(**fields, user=user, cause=cause)  # type: ignore[arg-type]
+
+
+_SEALED = codec.table(Sealed)
+
+
+def secrets_of(raw: bytes, blobs: Blobs) -> tuple[Order, set[str]]:
+    """The order in a signed command of ours, and the literals that must not be seen in what comes of it."""
+    order = codec.decode(codec.decode(raw, _SEALED).payload, ORDERS)
+    if isinstance(order, Call):
+        return order, {*order.secrets, *literals(order.kwargs)}
+    if not isinstance(order, Apply):
+        return order, set()
+    try:
+        content = order.inline if order.inline is not None else blobs.path(order.digest).read_bytes()
+        return order, set(decode_assignment(content).secrets)
+    except (OSError, DecodeError):
+        return order, set()
+
+

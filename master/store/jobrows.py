@@ -1,0 +1,232 @@
+"""Jobs in the database: what was asked, where each minion is with it, and the events that tell of every change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from master.store.keyring import Rows
+from master.store.store import Transaction
+from protocol import codec
+from protocol.data import Data
+from protocol.names import JobId, MinionId
+from protocol.results import Change, JobState, StepEnded, StepResult, StepStarted
+
+_BEFORE = {
+    JobState.ACCEPTED: "('pending')",
+    JobState.RUNNING: "('pending', 'accepted')",
+}
+_OPEN = "('pending', 'accepted', 'running')"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job about to be stored. `request` is what was asked, scrubbed; `sealed` each minion's signed command;
+    `grants` the contents each minion may fetch for it. Times are seconds since the epoch."""
+
+    job: JobId
+    created: float
+    deadline: float
+    user: str
+    cause: str
+    request: Mapping[str, Data]
+    sequence: int
+    sealed: Mapping[MinionId, bytes]
+    grants: Mapping[MinionId, Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A stored job; `ended` is None while it goes on, `first_event` the sequence number of its first event."""
+
+    job: JobId
+    created: float
+    deadline: float
+    ended: float | None
+    open: int
+    user: str
+    cause: str
+    request: Mapping[str, Data]
+    first_event: int
+
+
+@dataclass(frozen=True, slots=True)
+class MinionRow:
+    """Where one minion is with a job; `value` is what its function returned, scrubbed."""
+
+    minion: MinionId
+    state: JobState
+    reason: str
+    value: Data
+    changed: float
+
+
+def insert(tx: Transaction, new: NewJob) -> None:
+    """Store a new job with its commands and grants, and tell of it."""
+    told = {**new.request, "minions": list(new.sealed), "user": new.user, "cause": new.cause}
+    first = tx.event(f"job/{new.job}/new", told, new.created, new.cause)
+    count = len(new.sealed)
+    values = (new.job, new.created, new.deadline, count, new.user, new.cause, codec.pack(new.request), first)
+    tx.execute(
+        "INSERT INTO jobs (job, created, deadline, open, user, cause, request, first_event) VALUES (?,?,?,?,?,?,?,?)",
+        values,
+    )
+    tx.executemany(
+        "INSERT INTO job_minions (job, minion, state, reason, changed) VALUES (?, ?, 'pending', '', ?)",
+        [(new.job, minion, new.created) for minion in new.sealed],
+    )
+    add_commands(tx, new.job, new.sequence, new.sealed)
+    rows = [(minion, digest, new.job) for minion, digests in new.grants.items() for digest in digests]
+    tx.executemany("INSERT OR IGNORE INTO grants (minion, digest, job) VALUES (?, ?, ?)", rows)
+
+
+def add_commands(tx: Transaction, job: JobId, sequence: int, sealed: Mapping[MinionId, bytes]) -> None:
+    """Keep signed commands until their minions are done with the job."""
+    rows = [(minion, sequence, job, raw) for minion, raw in sealed.items()]
+    tx.executemany("INSERT INTO commands (minion, sequence, job, sealed) VALUES (?, ?, ?, ?)", rows)
+
+
+def advance(
+    tx: Transaction, job: JobId, minion: MinionId, state: JobState, reason: str, value: Data, at: float, cause: str
+) -> bool:
+    """Bring a minion to `state` unless it is there or further already; the last one's end ends the job.
+
+    `reason` and `value` are scrubbed. Gives whether something changed.
+    """
+    before = _BEFORE.get(state, _OPEN)
+    packed = codec.pack(value) if value is not None else None
+    changed = tx.execute(
+        f"UPDATE job_minions SET state = ?, reason = ?, value = ?, changed = ? "
+        f"WHERE job = ? AND minion = ? AND state IN {before}",
+        (state.value, reason, packed, at, job, minion),
+    ).rowcount
+    if not changed:
+        return False
+    told: dict[str, Data] = {"state": state.value, "reason": reason}
+    if value is not None:
+        told["value"] = value
+    tx.event(f"job/{job}/minion/{minion}/state", told, at, cause)
+    if state.terminal:
+        _end_minion(tx, job, minion, at, cause)
+    return True
+
+
+def _end_minion(tx: Transaction, job: JobId, minion: MinionId, at: float, cause: str) -> None:
+    tx.execute("DELETE FROM commands WHERE job = ? AND minion = ?", (job, minion))
+    tx.execute("DELETE FROM grants WHERE job = ? AND minion = ?", (job, minion))
+    row = tx.execute("UPDATE jobs SET open = open - 1 WHERE job = ? RETURNING open", (job,)).fetchone()
+    if row is not None and row[0] == 0:
+        tx.execute("UPDATE jobs SET ended = ? WHERE job = ?", (at, job))
+        states = tx.execute("SELECT minion, state FROM job_minions WHERE job = ?", (job,)).fetchall()
+        tx.event(f"job/{job}/ended", {"states": dict(states)}, at, cause)
+
+
+def step_started(tx: Transaction, job: JobId, minion: MinionId, step: StepStarted, at: float, cause: str) -> bool:
+    """Tell that a step began, once."""
+    sql = "INSERT OR IGNORE INTO steps (job, minion, position) VALUES (?, ?, ?)"
+    if not tx.execute(sql, (job, minion, step.index)).rowcount:
+        return False
+    told: dict[str, Data] = {
+        "index": step.index, "tag": step.tag, "id": step.id, "function": step.function, "name": step.name,
+        "total": step.total,
+    }  # fmt: skip
+    tx.event(f"job/{job}/minion/{minion}/step/started", told, at, cause)
+    return True
+
+
+def step_ended(tx: Transaction, job: JobId, minion: MinionId, step: StepEnded, at: float, cause: str) -> bool:
+    """Store a step's result (scrubbed) and tell of it, once."""
+    changed = tx.execute(
+        "INSERT INTO steps (job, minion, position, result) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET result = excluded.result WHERE result IS NULL",
+        (job, minion, step.index, codec.encode(step.result)),
+    ).rowcount
+    if not changed:
+        return False
+    told: dict[str, Data] = {"index": step.index, "result": step_data(step.result)}
+    tx.event(f"job/{job}/minion/{minion}/step/ended", told, at, cause)
+    return True
+
+
+def step_data(result: StepResult) -> dict[str, Data]:
+    """A step's result as the API tells it."""
+    return {
+        "tag": result.tag, "function": result.function, "id": result.id, "name": result.name, "sls": result.sls,
+        "result": result.result, "comment": result.comment, "changes": [_change_data(c) for c in result.changes],
+        "ran": result.ran, "started": result.started, "duration": result.duration, "number": result.number,
+        "warnings": list(result.warnings), "file": result.file, "line": result.line,
+    }  # fmt: skip
+
+
+def _change_data(change: Change) -> dict[str, Data]:
+    return {
+        "kind": change.kind, "subject": change.subject, "aspect": change.aspect, "old": change.old, "new": change.new,
+        "diff": change.diff, "details": change.details,
+    }  # fmt: skip
+
+
+# --- reading --------------------------------------------------------------------------------------------------
+
+_JOB = "job, created, deadline, ended, open, user, cause, request, first_event"
+_RESULTS = codec.table(StepResult)
+
+
+def _job_row(row: Sequence[Any]) -> JobRow:
+    job, created, deadline, ended, open, user, cause, request, first = row
+    asked = cast(Mapping[str, Data], codec.unpack(request))
+    return JobRow(JobId(job), created, deadline, ended, open, user, cause, asked, first)
+
+
+def job(rows: Rows, job: JobId) -> JobRow | None:
+    """One job."""
+    row = rows.execute(f"SELECT {_JOB} FROM jobs WHERE job = ?", (job,)).fetchone()
+    return None if row is None else _job_row(row)
+
+
+def jobs(rows: Rows, limit: int) -> list[JobRow]:
+    """The newest jobs, newest first."""
+    return [_job_row(row) for row in rows.execute(f"SELECT {_JOB} FROM jobs ORDER BY job DESC LIMIT ?", (limit,))]
+
+
+def unended(rows: Rows) -> list[JobRow]:
+    """The jobs that go on, oldest first."""
+    return [_job_row(row) for row in rows.execute(f"SELECT {_JOB} FROM jobs WHERE ended IS NULL ORDER BY job")]
+
+
+def named(rows: Rows, part: str) -> list[JobId]:
+    """The jobs whose id begins or ends with `part`; at most three, to tell a unique one."""
+    escaped = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    found = rows.execute(
+        "SELECT job FROM jobs WHERE job LIKE ? ESCAPE '\\' OR job LIKE ? ESCAPE '\\' LIMIT 3",
+        (f"{escaped}%", f"%{escaped}"),
+    )
+    return [JobId(row[0]) for row in found]
+
+
+def minions(rows: Rows, job: JobId) -> list[MinionRow]:
+    """Where each minion is with a job."""
+    found = rows.execute(
+        "SELECT minion, state, reason, value, changed FROM job_minions WHERE job = ? ORDER BY minion", (job,)
+    )
+    return [
+        MinionRow(MinionId(minion), JobState(state), reason, None if value is None else codec.unpack(value), changed)
+        for minion, state, reason, value, changed in found
+    ]
+
+
+def steps(rows: Rows, job: JobId) -> dict[str, tuple[StepResult, ...]]:
+    """The results of a job's steps by minion, in order."""
+    found = rows.execute(
+        "SELECT minion, result FROM steps WHERE job = ? AND result IS NOT NULL ORDER BY minion, position", (job,)
+    )
+    gathered: dict[str, list[StepResult]] = {}
+    for minion, raw in found:
+        gathered.setdefault(minion, []).append(codec.decode(raw, _RESULTS))
+    return {minion: tuple(results) for minion, results in gathered.items()}
+
+
+def commands(rows: Rows, job: JobId) -> list[tuple[MinionId, int, bytes]]:
+    """The signed commands of a job that are kept: minion, sequence, message."""
+    found = rows.execute("SELECT minion, sequence, sealed FROM commands WHERE job = ? ORDER BY sequence", (job,))
+    return [(MinionId(minion), sequence, sealed) for minion, sequence, sealed in found]

@@ -1,0 +1,223 @@
+"""What is kept beside keys and jobs: counters, minions' facts, runs and their journal, events, the audit, retention."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from master.store.keyring import Rows
+from master.store.store import Event
+from protocol import codec
+from protocol.data import Data
+from protocol.names import MinionId, RunId
+
+# --- counters -------------------------------------------------------------------------------------------------
+
+
+def take_block(rows: Rows, key: str, size: int) -> int:
+    """Reserve `size` numbers of the counter `key`; gives the first. They are never given again."""
+    row = rows.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    first = 1 if row is None else int(row[0])
+    rows.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, first + size))
+    return first
+
+
+# --- minions --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MinionRow:
+    """What a minion told of itself. `last_seen` in seconds since the epoch, 0 when never."""
+
+    minion: MinionId
+    grains: Mapping[str, Data]
+    version: str
+    boot_id: str
+    machine_id: str
+    last_seen: float
+
+
+def minions(rows: Rows) -> list[MinionRow]:
+    """Every minion that ever told something of itself."""
+    found = rows.execute("SELECT minion, grains, version, boot_id, machine_id, last_seen FROM minions")
+    return [
+        MinionRow(MinionId(minion), cast(Mapping[str, Data], codec.unpack(grains)) if grains else {}, *rest)
+        for minion, grains, *rest in found
+    ]
+
+
+def save_grains(rows: Rows, minion: str, grains: bytes) -> None:
+    """Keep a minion's grains (packed)."""
+    sql = "INSERT INTO minions (minion, grains) VALUES (?, ?) ON CONFLICT DO UPDATE SET grains = excluded.grains"
+    rows.execute(sql, (minion, grains))
+
+
+def save_presence(rows: Rows, minion: str, version: str, boot_id: str, machine_id: str, at: float) -> None:
+    """Keep what a minion's greeting said and when it was last heard."""
+    rows.execute(
+        "INSERT INTO minions (minion, version, boot_id, machine_id, last_seen) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET version = excluded.version, boot_id = excluded.boot_id, "
+        "machine_id = excluded.machine_id, last_seen = excluded.last_seen",
+        (minion, version, boot_id, machine_id, at),
+    )
+
+
+# --- grants ---------------------------------------------------------------------------------------------------
+
+
+def grants(rows: Rows) -> list[tuple[MinionId, str, str]]:
+    """Every grant: minion, digest, job."""
+    return [tuple(row) for row in rows.execute("SELECT minion, digest, job FROM grants")]
+
+
+# --- runs -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """An orchestration as stored; `state` is running, succeeded, failed or cancelled."""
+
+    run: RunId
+    created: float
+    ended: float | None
+    state: str
+    user: str
+    request: Mapping[str, Data]
+    first_event: int
+
+
+_RUN = "run, created, ended, state, user, request, first_event"
+
+
+def _run(row: Sequence[Any]) -> RunRow:
+    run, created, ended, state, user, request, first = row
+    asked = cast(Mapping[str, Data], codec.unpack(request))
+    return RunRow(RunId(run), created, ended, state, user, asked, first)
+
+
+def insert_run(
+    rows: Rows, run: RunId, created: float, user: str, request: Mapping[str, Data], first_event: int
+) -> None:
+    """Store a new run; `request` is scrubbed, `first_event` the sequence number of its first event."""
+    values = (run, created, user, codec.pack(request), first_event)
+    sql = "INSERT INTO runs (run, created, state, user, request, first_event) VALUES (?, ?, 'running', ?, ?, ?)"
+    rows.execute(sql, values)
+
+
+def end_run(rows: Rows, run: RunId, state: str, at: float) -> None:
+    """The run is over."""
+    rows.execute("UPDATE runs SET state = ?, ended = ? WHERE run = ?", (state, at, run))
+
+
+def run(rows: Rows, run: RunId) -> RunRow | None:
+    """One run."""
+    row = rows.execute(f"SELECT {_RUN} FROM runs WHERE run = ?", (run,)).fetchone()
+    return None if row is None else _run(row)
+
+
+def runs(rows: Rows, limit: int) -> list[RunRow]:
+    """The newest runs, newest first."""
+    return [_run(row) for row in rows.execute(f"SELECT {_RUN} FROM runs ORDER BY run DESC LIMIT ?", (limit,))]
+
+
+def unended_runs(rows: Rows) -> list[RunRow]:
+    """The runs that go on, oldest first."""
+    return [_run(row) for row in rows.execute(f"SELECT {_RUN} FROM runs WHERE ended IS NULL ORDER BY run")]
+
+
+def append_journal(rows: Rows, run: RunId, at: float, entry: Mapping[str, Data]) -> int:
+    """Add an entry to a run's journal; gives its number, from 1 on."""
+    row = rows.execute("SELECT coalesce(max(number), 0) + 1 FROM journal WHERE run = ?", (run,)).fetchone()
+    rows.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (run, row[0], at, codec.pack(entry)))
+    return int(row[0])
+
+
+def journal(rows: Rows, run: RunId) -> list[tuple[int, float, Mapping[str, Data]]]:
+    """A run's journal: number, time, entry."""
+    found = rows.execute("SELECT number, at, entry FROM journal WHERE run = ? ORDER BY number", (run,))
+    return [(number, at, cast(Mapping[str, Data], codec.unpack(entry))) for number, at, entry in found]
+
+
+# --- events ---------------------------------------------------------------------------------------------------
+
+
+def events(rows: Rows, after: int, most: int) -> list[Event]:
+    """At most `most` events with a sequence number above `after`, in order."""
+    found = rows.execute(
+        "SELECT seq, tag, data, at, cause FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, most)
+    )
+    return [
+        Event(seq, tag, cast(Mapping[str, Data], codec.unpack(data)), at, cause) for seq, tag, data, at, cause in found
+    ]
+
+
+# --- audit ----------------------------------------------------------------------------------------------------
+
+
+def append_audit(rows: Rows, at: float, user: str, call: str, arguments: Mapping[str, Data], outcome: str) -> None:
+    """Add a record to the audit; `arguments` are scrubbed."""
+    row = rows.execute("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+    number, before = (1, b"") if row is None else (row[0] + 1, row[1])
+    text = json.dumps(arguments, sort_keys=True, default=str)
+    values = (number, at, user, call, text, outcome)
+    rows.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, _chain(before, values)))
+
+
+def first_broken_audit(rows: Rows) -> int | None:
+    """The number of the first audit record that was changed or comes after a missing one; None when all hold.
+
+    What retention removed from the beginning is not missed.
+    """
+    before: bytes | None = None
+    expected = 0
+    for *values, kept in rows.execute("SELECT number, at, user, call, arguments, outcome, hash FROM audit"):
+        if before is not None and (values[0] != expected or _chain(before, values) != kept):
+            return int(values[0])
+        before, expected = kept, values[0] + 1
+    return None
+
+
+def _chain(before: bytes, values: Iterable[Any]) -> bytes:
+    return hashlib.sha256(before + json.dumps(list(values)).encode()).digest()
+
+
+# --- retention ------------------------------------------------------------------------------------------------
+
+
+def size(rows: Rows) -> int:
+    """Bytes that the database's content takes."""
+    pages, free = (rows.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+    return int((pages - free) * rows.execute("PRAGMA page_size").fetchone()[0])
+
+
+def expire(rows: Rows, before: float, most: int) -> int:
+    """Forget ended jobs and runs, events and audit records older than `before` (seconds since the epoch).
+
+    At most `most` rows of each kind, so that nobody waits long for the writer. Gives how many went. The newest
+    event and audit record always stay, so that numbers are not given twice.
+    """
+    gone = 0
+    old_jobs = rows.execute("SELECT job FROM jobs WHERE ended < ? ORDER BY job LIMIT ?", (before, most // 50 + 1))
+    for (job,) in old_jobs.fetchall():
+        for table in ("steps", "job_minions", "commands", "grants", "jobs"):
+            gone += rows.execute(f"DELETE FROM {table} WHERE job = ?", (job,)).rowcount
+    old_runs = rows.execute("SELECT run FROM runs WHERE ended < ? ORDER BY run LIMIT ?", (before, most // 50 + 1))
+    for (run,) in old_runs.fetchall():
+        for table in ("journal", "runs"):
+            gone += rows.execute(f"DELETE FROM {table} WHERE run = ?", (run,)).rowcount
+    for table, number in (("events", "seq"), ("audit", "number")):
+        gone += rows.execute(
+            f"DELETE FROM {table} WHERE {number} IN (SELECT {number} FROM {table} WHERE at < ? "
+            f"AND {number} < (SELECT max({number}) FROM {table}) ORDER BY {number} LIMIT ?)",
+            (before, most),
+        ).rowcount
+    return gone
+
+
+def oldest(rows: Rows) -> float | None:
+    """When the oldest event happened, in seconds since the epoch."""
+    row = rows.execute("SELECT at FROM events ORDER BY seq LIMIT 1").fetchone()
+    return None if row is None else float(row[0])
