@@ -1,0 +1,2 @@
+demo:
+  workers: 2
