@@ -138,6 +138,10 @@ class Site:
         """The private root of a minion."""
         return self.folder / minion / "root"
 
+    def pid(self, name: str) -> int:
+        """The process id of a daemon."""
+        return self._processes[name].pid
+
     def log(self, name: str) -> str:
         """What a daemon printed."""
         return (self.folder / f"{name}.log").read_text()
