@@ -15,10 +15,11 @@ The rules are Salt 3008's, save that a reference which nothing answers to fails 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from protocol.assignment import Chunk
+from protocol.decisions import Call, CallWatch, Decision, Fail, Listen, Pretest, Skip, not_called
 from protocol.errors import SlsError, Where
 from protocol.order import ORDERING, arrange, execution_order
 from protocol.results import StepResult
@@ -38,49 +39,6 @@ __all__ = [
     "not_called",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Call the state."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallWatch:
-    """Call the state; when that by itself changes nothing, do what its watch function plans. `changed` are the
-    positions of the watched chunks that changed."""
-
-    changed: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """Do not call the state; its result is `result` and `comment`."""
-
-    comment: str
-    result: bool | None = True
-    ran: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Do not call the state: it has failed, because of its requisites."""
-
-    comment: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pretest:
-    """Plan the state as a dry run, for the sake of one that has it as `prereq`; nothing of it is reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """All else is over: do what the watch function of the chunk plans, as `listener_<id>`. `changed` as above."""
-
-    changed: tuple[int, ...]
-
-
-Decision = Call | CallWatch | Skip | Fail | Pretest | Listen
 
 _SKIPPED: Final[Mapping[Verdict, str]] = {
     "no change foretold": "No changes detected",
@@ -153,8 +111,8 @@ class Walk:
         return next(self._candidates(), None)
 
     def ready(self) -> list[tuple[int, Decision]]:
-        """Every step that may start now, in execution order."""
-        return list(self._candidates())
+        """Every step that may start now, in execution order; each once."""
+        return list(dict(self._candidates()).items())
 
     # --- what the caller reports ------------------------------------------------------------------------------
 
@@ -322,23 +280,6 @@ class Walk:
                         )
                     if prereq and position not in self._testers.setdefault(target, []):
                         self._testers[target].append(position)
-
-
-def not_called(chunk: Chunk, decision: Skip | Fail, now: float) -> StepResult:
-    """The result of a chunk that was decided without calling it; `now` in seconds since the epoch."""
-    return StepResult(
-        tag=chunk.tag,
-        function=chunk.function,
-        id=chunk.id,
-        name=chunk.name,
-        sls=chunk.sls,
-        result=False if isinstance(decision, Fail) else decision.result,
-        comment=decision.comment,
-        ran=isinstance(decision, Skip) and decision.ran,
-        started=now,
-        file=chunk.file,
-        line=chunk.line,
-    )
 
 
 def _needs(chunk: Chunk) -> dict[str, tuple[int, ...]]:
