@@ -40,7 +40,7 @@ def test_the_order_of_known_versions() -> None:
     for older, newer in pairwise(ORDERED):
         assert debversion.compare(older, newer) == -1, (older, newer)
         assert debversion.compare(newer, older) == 1
-    assert sorted(ORDERED[::-1], key=debversion.key) == ORDERED
+    assert sorted(ORDERED[9:] + ORDERED[:9], key=debversion.key) == ORDERED
 
 
 @pytest.mark.parametrize(("left", "right"), [("1.0", "1.0-0"), ("0:1", "1"), ("1.01", "1.1"), ("", "0")])
