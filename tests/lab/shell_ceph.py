@@ -74,6 +74,7 @@ bluestore_block_size = 4294967296
 """
 
 INSTALL = """
+export DEBIAN_FRONTEND=noninteractive
 grep -qs file:/repo /etc/apt/sources.list /etc/apt/sources.list.d/*.list ||
     echo 'deb [trusted=yes] file:/repo ./' > /etc/apt/sources.list.d/ceph.list
 apt-get -q update
@@ -196,6 +197,17 @@ def power_off_cluster(lab: Lab, layout: Layout = ONE_MONITOR) -> None:
     """
     for hosts in (layout.computes, layout.osds, layout.monitors):
         lab.power_off(hosts)
+
+
+def power_on_cluster(lab: Lab, layout: Layout = ONE_MONITOR) -> None:
+    """Boot all hosts: the cluster, and when it is whole its clients.
+
+    A client that boots before a metadata server is up fails to mount from fstab, and does not try again.
+    """
+    servers = tuple(dict.fromkeys(layout.monitors + layout.osds))
+    lab.boot(servers)
+    wait_whole(lab[layout.monitors[0]], osds=len(layout.osds), mds=1)
+    lab.boot(layout.computes)
 
 
 class _Deploy:

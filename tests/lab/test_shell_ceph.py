@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.lab.ceph_status import status, wait_whole
+from tests.lab.ceph_status import status
 from tests.lab.conftest import MakeLab
 from tests.lab.harness import Lab
-from tests.lab.shell_ceph import ONE_MONITOR, deploy_by_shell, power_off_cluster
+from tests.lab.shell_ceph import ONE_MONITOR, deploy_by_shell, power_off_cluster, power_on_cluster
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,5 @@ def test_the_cluster_comes_back_from_a_snapshot(cluster: Lab) -> None:
     power_off_cluster(cluster)
     saved = cluster.snapshot()
     cluster.restore(saved)
-    cluster.boot()
-    wait_whole(cluster["mon1"], osds=3, mds=1)
+    power_on_cluster(cluster)
     assert cluster["compute1"].get("/var/lib/nova/instances/disk") == "kept in the cluster"

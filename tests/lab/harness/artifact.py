@@ -15,6 +15,11 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def is_there(name: str) -> bool:
+    """Whether somebody has built it already."""
+    return (settings.cache() / name).is_dir()
+
+
 def obtain(name: str, build: Callable[[Path, int], None]) -> Path:
     """The finished folder of that name, built now if nobody has.
 

@@ -15,7 +15,6 @@ _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "LANG": "C.UTF-8",
-    "DEBIAN_FRONTEND": "noninteractive",
 }
 
 

@@ -13,7 +13,12 @@ ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 
 def base() -> Path:
     """The folder of the bare image: `root`, and in `debs` the packages it was made of."""
-    return artifact.obtain(f"base-{base_digest()}", _build_base)
+    return artifact.obtain(base_name(), _build_base)
+
+
+def base_name() -> str:
+    """What the base image is called in the cache."""
+    return f"base-{base_digest()}"
 
 
 def base_digest() -> str:

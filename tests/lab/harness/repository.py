@@ -20,7 +20,12 @@ _IDENTITY = "Lab repository <lab@lab.invalid>"
 
 def obtain() -> Path:
     """The folder to bind to /repo in a host."""
-    return artifact.obtain(f"repository-{digest()}", _build) / "repo"
+    return artifact.obtain(name(), _build) / "repo"
+
+
+def name() -> str:
+    """What the repository is called in the cache."""
+    return f"repository-{digest()}"
 
 
 def digest() -> str:

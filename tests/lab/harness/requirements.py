@@ -4,9 +4,10 @@ import functools
 import os
 import shutil
 import tempfile
+import urllib.request
 from pathlib import Path
 
-from tests.lab.harness import cgroup, settings
+from tests.lab.harness import artifact, cgroup, image, recipe, repository, settings
 from tests.lab.harness.command import run
 from tests.lab.harness.errors import LabError, LabUnavailable
 
@@ -34,6 +35,7 @@ def lab_unavailable_reason() -> str | None:
     return None
 
 
+@functools.cache
 def ensure() -> None:
     """Make this machine able to run the lab, or raise LabUnavailable with the thing that is lacking."""
     if os.geteuid() != 0:
@@ -41,6 +43,7 @@ def ensure() -> None:
     _ensure_tools()
     _ensure_cgroups()
     _ensure_kernel()
+    _ensure_source()
 
 
 def _ensure_tools() -> None:
@@ -89,3 +92,15 @@ def _ensure_kernel() -> None:
             raise LabUnavailable(f"overlay mounts or private networks do not work here: {error}") from error
     if not Path("/proc/self/task").is_dir() or not Path(f"/proc/self/task/{os.getpid()}/children").exists():
         raise LabUnavailable("the kernel does not list a process's children (CONFIG_PROC_CHILDREN)")
+
+
+def _ensure_source() -> None:
+    """Images are here already, or the mirror to build them from can be reached."""
+    if artifact.is_there(image.base_name()) and artifact.is_there(repository.name()):
+        return
+    url = f"{settings.mirror()}/dists/{recipe.SUITE}/Release"
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            answer.read(1)
+    except OSError as error:
+        raise LabUnavailable(f"no images in {settings.cache()}, and {url} does not answer: {error}") from error
