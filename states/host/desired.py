@@ -105,7 +105,7 @@ def _update(
     new: Data = content.told()
     if not _shown(options):
         was = new = files.NOT_SHOWN
-    diff = _diff(old, content, name, options) if old is not None else ""
+    diff = files.without_old_secrets(_diff(old, content, name, options), ctx.scrubber) if old is not None else ""
     change = Change("change", name, "content", was, _or_unknown(content, new), diff)
     mode = _mode(want, options, now)
 

@@ -10,11 +10,12 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from protocol.errors import ArgumentError, StateError, Where
+from protocol.secrets import MASK, Scrubber
 from states.context import Context
 from states.host.walk import folder
 
@@ -99,6 +100,20 @@ def unified_diff(old: bytes | None, new: bytes | None, path: str, *, show: bool 
     names = ("/dev/null" if old is None else path, "/dev/null" if new is None else path)
     lines = difflib.unified_diff(_lines(before), _lines(after), *names, n=3)
     return _bounded([line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines])
+
+
+def without_old_secrets(diff: str, scrubber: Scrubber) -> str:
+    """`diff` without the secrets that it takes away: a removed line that begins as an added line does before its
+    secret is cut there. (What is added is known to `scrubber`; the value that it replaces is known to nobody.)"""
+    lines = diff.split("\n")
+    prefixes = set()
+    for line in lines:
+        scrubbed = scrubber.text(line)
+        if line.startswith("+") and scrubbed != line:
+            prefixes.add(scrubbed[1 : scrubbed.index(MASK)])
+    if not prefixes:
+        return diff
+    return "\n".join(_cut(line, prefixes) for line in lines)
 
 
 def describe(content: bytes | None) -> str:
@@ -196,6 +211,14 @@ def _text(content: bytes | None) -> str | None:
         return content.decode()
     except UnicodeDecodeError:
         return None
+
+
+def _cut(line: str, prefixes: Collection[str]) -> str:
+    if line.startswith("-"):
+        for prefix in prefixes:
+            if line.startswith(f"-{prefix}"):
+                return f"-{prefix}{MASK}"
+    return line
 
 
 def _lines(text: str) -> list[str]:
