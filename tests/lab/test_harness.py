@@ -22,6 +22,15 @@ time.sleep(600)
 """
 
 
+LAST_WILL = """
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+ExecStop=/bin/touch /srv/last-will
+"""
+
+
 @pytest.fixture(scope="module")
 def lab(make_lab: MakeLab) -> Lab:
     return make_lab(["a", "b"])
@@ -130,23 +139,14 @@ def test_a_power_off_is_in_good_order(lab: Lab) -> None:
     assert lab["b"].exists("/srv/last-will")
 
 
-LAST_WILL = """
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/true
-ExecStop=/bin/touch /srv/last-will
-"""
-
-
 def test_a_reboot_comes_back_without_help(lab: Lab) -> None:
-    boots, before = lab["a"].boots, lab["a"].get("/proc/sys/kernel/random/boot_id")
+    boots, boot_id = lab["a"].boots, lab["a"].get("/proc/sys/kernel/random/boot_id")
     lab["a"].shell("echo 1 > /run/of-this-boot; sysctl -qw net.ipv4.ip_forward=1")
     lab["a"].reboot()
     assert lab["a"].boots == boots + 1
     assert not lab["a"].exists("/run/of-this-boot")
     assert lab["a"].get("/proc/sys/net/ipv4/ip_forward") == "0\n"
-    assert before  # all hosts share this machine's kernel, and so its boot id
+    assert lab["a"].get("/proc/sys/kernel/random/boot_id") != boot_id
     assert reaches(lab, "a", "b")
 
 
