@@ -1,0 +1,103 @@
+"""From calls to the chunks of an assignment: arguments checked, files attached, requisites resolved, all in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from master.compiler.arguments import Known, known_state, on_master, on_minion, parted
+from master.compiler.blobs import Blobs
+from master.compiler.files import Files
+from master.compiler.high import Reference
+from master.compiler.low import Low
+from master.compiler.orchestration import check_step, steps_used
+from master.compiler.references import Resolver, raise_all
+from master.compiler.render import Session
+from master.compiler.reported import Guard
+from master.compiler.request import Request
+from master.compiler.settle import Settler
+from protocol.assignment import Chunk
+from protocol.errors import ArgumentError, SlsError
+from protocol.requisites import arrange
+from protocol.secrets import Scrubber
+
+
+class Chunks:
+    """Makes the chunks of one compilation; `blobs` holds their files. Raises SlsError."""
+
+    def __init__(
+        self,
+        request: Request,
+        session: Session,
+        data: Mapping[str, Any],
+        guard: Guard,
+        scrubber: Scrubber,
+        known_secrets: Iterable[str],
+    ) -> None:
+        self._on_master = request.states == "master"
+        self._strict = request.options.strict_requisites
+        self._lookup = on_master if self._on_master else on_minion
+        self.blobs = Blobs()
+        self._settler = Settler(guard, scrubber, known_secrets)
+        self._files = Files(session, request.environment, data, guard, self.blobs)
+
+    def arranged(self, lows: list[Low], loaded: Iterable[str]) -> tuple[Chunk, ...]:
+        """The chunks of `lows` in execution order; `loaded` are the names of all rendered files."""
+        errors: list[SlsError] = []
+        chunks: list[Chunk] = []
+        watches: list[bool] = []
+        ids = {low.declaration.id for low in lows}
+        for low in lows:
+            try:
+                known = known_state(low, self._lookup)
+                watches.append(known.watches)
+                chunks.append(self._chunk(low, known, ids))
+            except SlsError as error:
+                errors.append(error)
+        raise_all(errors)
+        resolver = Resolver(lows, loaded, strict=self._strict)
+        requisites = [resolver.requisites(position, watch) for position, watch in enumerate(watches)]
+        raise_all(resolver.errors)
+        finished = [replace(chunk, requisites=found) for chunk, found in zip(chunks, requisites, strict=True)]
+        return arrange(finished, [low.order for low in lows])
+
+    def secrets(self) -> tuple[str, ...]:
+        """The literals that the chunks and their rendered files hold and that must not be shown."""
+        for content in self.blobs.content.values():
+            if isinstance(content, bytes):
+                self._settler.content(content)
+        return tuple(sorted(self._settler.secrets))
+
+    def _chunk(self, low: Low, known: Known, ids: set[str]) -> Chunk:
+        sources = self._files.attach(low)
+        settle = self._settler
+        values = {name: settle.value(found.value, name, found.where) for name, found in low.arguments.items()}
+        args, options = parted(low, known, values)
+        if self._on_master:
+            self._require_steps(low, args, ids)
+        declaration = low.declaration
+        return Chunk(
+            state=declaration.state,
+            fun=declaration.fun,
+            id=settle.text(declaration.id),
+            name=settle.text(low.name),
+            sls=declaration.sls,
+            args=args,
+            options=options,
+            sources=sources,
+            file=declaration.where.file,
+            line=declaration.where.line,
+        )
+
+    def _require_steps(self, low: Low, args: Mapping[str, Any], ids: set[str]) -> None:
+        """A step whose arguments use another's output requires it, whether or not that is written."""
+        declaration = low.declaration
+        try:
+            check_step(f"{declaration.state}.{declaration.fun}", args)
+            used = set(steps_used(args, ids))
+        except ArgumentError as error:
+            message = f"{declaration.label}: {error.message}"
+            raise SlsError(message, where=declaration.where, help=error.help) from None
+        for step in sorted(used):
+            low.references.append(Reference("require", "id", step, declaration.where))

@@ -1,0 +1,251 @@
+"""Jinja as Salt sets it up, sandboxed: undefined names are errors, files come from the roots, lines are traceable."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ClassVar
+
+import jinja2
+from jinja2 import nodes
+from jinja2.bccache import Bucket, BytecodeCache
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import Context, Macro
+from jinja2.sandbox import SandboxedEnvironment
+
+from master.compiler.filters import ENCODERS, FILTERS, TESTS
+from master.compiler.missing import Missing
+from master.compiler.reported import Guard, holds_reported, mark
+from master.compiler.roots import FileRoots
+from master.compiler.tags import DataTags
+from protocol.secrets import Secret
+
+MAX_RENDERED = 16 * 1024 * 1024
+"""Characters of one rendered file."""
+
+_PYTHON2 = {"iteritems": "items", "itervalues": "values", "iterkeys": "keys", "has_key": "__contains__"}
+"""Methods of mappings that formulas of the Python 2 time call, and what they are today."""
+
+
+class _Code(CodeGenerator):
+    """Notes the line of every piece of output, and joins with `~` through the environment."""
+
+    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:
+        self.newline(node)
+        super().visit_Output(node, frame)
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("environment.joined((")
+        for item in node.nodes:
+            self.visit(item, frame)
+            self.write(", ")
+        self.write("))")
+
+
+class _Loader(jinja2.BaseLoader):
+    def __init__(self, roots: FileRoots) -> None:
+        self._roots = roots
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        text = self._roots.read(template)
+        if text is None:
+            raise jinja2.TemplateNotFound(template)
+        return text, template, lambda: True
+
+
+class _CodeCache(BytecodeCache):
+    """Compiled templates of this process, by name and content; the newest 1000 are kept."""
+
+    _kept: ClassVar[OrderedDict[str, Any]] = OrderedDict()
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        code = self._kept.get(bucket.key + bucket.checksum)
+        if code is not None:
+            self._kept.move_to_end(bucket.key + bucket.checksum)
+            bucket.code = code
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key + bucket.checksum] = bucket.code
+        if len(self._kept) > 1000:
+            self._kept.popitem(last=False)
+
+
+class Environment(SandboxedEnvironment):
+    """One compilation's Jinja environment.
+
+    With a `guard`, what is printed goes into YAML text: Reported strings are printed as tokens. Mappings and lists
+    may be changed by templates (formulas call `update` and `append`), so each compilation gets copies of its own.
+    """
+
+    code_generator_class = _Code
+    intercepted_binops = frozenset({"%"})
+
+    def __init__(self, roots: FileRoots, guard: Guard | None, *, reported: bool) -> None:
+        super().__init__(
+            loader=_Loader(roots),
+            bytecode_cache=_CodeCache(),
+            undefined=Missing,
+            finalize=guard.printed if guard is not None else _printed,
+            extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols", DataTags],
+            keep_trailing_newline=True,
+            auto_reload=False,
+        )
+        self._reported = reported and guard is not None
+        self.globals.pop("lipsum", None)
+        self.globals["raise"] = _raise
+        self.filters.update(FILTERS)
+        self.tests.update(TESTS)
+        if self._reported and guard is not None:
+            self._mark_results(guard)
+
+    def join_path(self, template: str, parent: str) -> str:
+        """Where `template` lies: `./x` and `../x` are beside `parent`, all else is below the roots."""
+        if template.startswith(("./", "../")):
+            return posixpath.normpath(posixpath.join(posixpath.dirname(parent), template))
+        return template.removeprefix("salt://")
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Attribute or item `attribute`; mappings also have the methods of Python 2."""
+        if attribute in _PYTHON2 and isinstance(obj, dict) and attribute not in obj:
+            return getattr(obj, _PYTHON2[attribute])
+        return super().getattr(obj, attribute)
+
+    def joined(self, parts: tuple[Any, ...]) -> Any:
+        """The parts of `a ~ b` as one string."""
+        text = "".join([part.reveal() if isinstance(part, Secret) else str(part) for part in parts])
+        return mark(text) if self._reported and holds_reported(parts) else text
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call `__obj` if it is safe; what a function makes of Reported strings stays Reported."""
+        result = super().call(__context, __obj, *args, **kwargs)
+        if __self._reported and not isinstance(__obj, Macro) and (holds_reported(args) or holds_reported(kwargs)):
+            return mark(result)
+        return result
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """`left % right`, Reported when it formats a Reported string."""
+        result = super().call_binop(context, operator, left, right)
+        return mark(result) if self._reported and holds_reported(right) else result
+
+    def _mark_results(self, guard: Guard) -> None:
+        for name, call in list(self.filters.items()):
+            if name in ("load_yaml", "load_json"):
+                self.filters[name] = _restoring(call, guard)
+            elif name not in ENCODERS:
+                self.filters[name] = _marking(call)
+
+
+def _printed(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def _raise(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _marking(call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)
+    def filtered(*args: Any, **kwargs: Any) -> Any:
+        result = call(*args, **kwargs)
+        return mark(result) if holds_reported(args) or holds_reported(kwargs) else result
+
+    return filtered
+
+
+def _restoring(call: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+    @wraps(call)
+    def filtered(value: Any) -> Any:
+        result = guard.restored(call(value))
+        return mark(result) if holds_reported([value]) else result
+
+    return filtered
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Rendered text; `lines[n]` is the line of `file` that line n + 1 of the text comes from."""
+
+    text: str
+    file: str
+    lines: tuple[int, ...]
+
+    def line(self, number: int) -> int:
+        """The template's line behind line `number` (from 1) of the text."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else (self.lines[-1] if self.lines else 0)
+
+
+def render(template: jinja2.Template, context: Mapping[str, Any], source: str) -> Rendered:
+    """What `template` (of text `source`) gives with `context`. Raises what the template raises."""
+    tracer = _Tracer(template, source)
+    pieces: list[str] = []
+    size = 0
+    output = template.root_render_func(template.new_context(dict(context)))
+    for piece in output:
+        frame = getattr(output, "gi_frame", None)
+        tracer.add(piece, frame.f_lineno if frame is not None else 0)
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_RENDERED:
+            raise jinja2.TemplateError(f"the rendered text is longer than {MAX_RENDERED} characters")
+    return Rendered("".join(pieces), str(template.name), tracer.lines())
+
+
+class _Tracer:
+    """Follows which line of the template each line of the output comes from."""
+
+    def __init__(self, template: jinja2.Template, source: str) -> None:
+        self._source = source.split("\n")
+        pairs = sorted((code, line) for line, code in template.debug_info)
+        self._codes = [code for code, _ in pairs]
+        self._origins = [line for _, line in pairs]
+        self._lines = [0]
+
+    def add(self, piece: str, code_line: int) -> None:
+        """Note a piece of output made at line `code_line` of the compiled template."""
+        position = bisect_right(self._codes, code_line) - 1
+        origin = self._origins[position] if position >= 0 else 1
+        parts = piece.split("\n")
+        if parts[0] and not self._lines[-1]:
+            self._lines[-1] = origin
+        step = 1 if self._literal(parts, origin) else 0
+        self._lines += [origin + number * step if part else 0 for number, part in enumerate(parts[1:], 1)]
+
+    def lines(self) -> tuple[int, ...]:
+        """The origins of all lines; an empty line is where the line before it was."""
+        last = 1
+        for number, line in enumerate(self._lines):
+            last = self._lines[number] = line or last
+        return tuple(self._lines)
+
+    def _literal(self, parts: list[str], origin: int) -> bool:
+        for number, part in enumerate(parts[1:], 1):
+            if part.strip():
+                index = origin - 1 + number
+                return index < len(self._source) and part in self._source[index]
+        return True
+
+
+def file_context(file: str, sls: str) -> dict[str, str]:
+    """The names that a template of the tree gets about itself (`tpldir`, `slspath`, …), as Salt gives them."""
+    folder = posixpath.dirname(file)
+    return {
+        "sls": sls,
+        "tplpath": file,
+        "tplfile": file,
+        "tpldir": folder or ".",
+        "tpldot": folder.replace("/", "."),
+        "slspath": folder,
+        "slsdotpath": folder.replace("/", "."),
+        "slscolonpath": folder.replace("/", ":"),
+        "sls_path": folder.replace("/", "_"),
+    }
+
+
+def text_name(text: str) -> str:
+    """A name for template text that is in no file."""
+    return "text " + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]

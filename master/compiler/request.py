@@ -1,0 +1,74 @@
+"""What is asked of the compiler and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from master.compiler.secretwords import SECRET_WORDS
+from protocol.assignment import Assignment
+from protocol.data import Data
+
+Level = Literal["minion", "master"]
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The directories of each environment, for states and for pillar; of one name the first directory has wins.
+
+    With `formulas`, the formulas that come with the product follow those of the environment `base`.
+    """
+
+    states: Mapping[str, tuple[Path, ...]]
+    pillar: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    formulas: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CompilerOptions:
+    """How strictly to compile, what is secret, and what templates see as `opts`.
+
+    strict_requisites   a reference that no state answers to refuses the compilation (Salt 3008); otherwise only the
+                        state that has it fails, and an `sls:` reference that reaches back is left out (Salt 3006)
+    secrets_by_grains   let pillar files that are assigned by grains hold secrets: a minion can report any grain
+    secret_words        words of a pillar key that make its value a secret
+    """
+
+    strict_requisites: bool = True
+    secrets_by_grains: bool = False
+    secret_words: tuple[str, ...] = SECRET_WORDS
+    opts: Mapping[str, Data] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Compile for `minion` with its `grains`: the files `sls`, or when that is empty what the top file gives it.
+
+    `pillar_override` is merged last over the pillar. `states` says where the states run: on the minion, or on the
+    master (an orchestration; `minion` is then the master's own name).
+    """
+
+    minion: str
+    grains: Mapping[str, Data]
+    roots: Roots
+    sls: tuple[str, ...] = ()
+    environment: str = "base"
+    pillar_override: Mapping[str, Data] = field(default_factory=dict)
+    nodegroups: Mapping[str, Any] = field(default_factory=dict)
+    options: CompilerOptions = field(default_factory=CompilerOptions)
+    states: Level = "minion"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The assignment, the content of its blobs (digest to bytes, or to the path of a large file), and the pillar.
+
+    In the pillar, and in the assignment's arguments, what is secret is a Secret.
+    """
+
+    assignment: Assignment
+    blobs: Mapping[str, bytes | Path]
+    pillar: Mapping[str, Data]
+    warnings: tuple[str, ...] = ()
