@@ -137,7 +137,7 @@ def _assignment(task: Task, order: Apply) -> Assignment:
 
 
 def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber: Scrubber) -> JobUpdate:
-    from states import engine
+    from states.engine import apply
 
     try:
         assignment = _assignment(task, order)
@@ -151,7 +151,7 @@ def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber
 
     context = _context(task, scrubber, order.timeout)
     context.pending = order.pending
-    results = engine.apply(assignment, context, emit, test=order.test, done=task.done)
+    results = apply(assignment, context, emit, test=order.test, done=task.done)
     failed = sum(result.result is False for result in results)
     if failed:
         reason = f"{failed} of {len(results)} states failed"
