@@ -38,6 +38,21 @@ def ask(ctx: Context, daemon: str, command: str) -> Mapping[str, Any] | None:
     return answer if isinstance(answer, Mapping) else None
 
 
+def own_monitor(ctx: Context) -> Mapping[str, Any] | None:
+    """What the monitor of this host says of itself and its cluster (mon_status); None when none answers."""
+    for path in sorted(ctx.path(RUN).glob("ceph-mon.*.asok")):
+        said = ask(ctx, path.name.removeprefix("ceph-").removesuffix(".asok"), "mon_status")
+        if said is not None:
+            return said
+    return None
+
+
+def own_cluster(ctx: Context) -> str | None:
+    """The fsid of the cluster of this host's monitor; None when none answers."""
+    said = own_monitor(ctx)
+    return None if said is None else str(said["monmap"]["fsid"])
+
+
 def _exactly(link: socket.socket, count: int) -> bytes:
     got = bytearray()
     while len(got) < count:

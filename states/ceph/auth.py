@@ -43,7 +43,7 @@ def auth(
 def read(cluster: Cluster, entity: str) -> Entry | None:
     """The key and capabilities of `entity`, None when the cluster has no such entity. Raises StateError."""
     try:
-        rows = cluster.ask("auth", "get", entity)
+        rows = cluster.ask("auth", "get", entity, about=entity)
     except CephError as error:
         if error.errno == errno.ENOENT:
             return None
@@ -54,7 +54,7 @@ def read(cluster: Cluster, entity: str) -> Entry | None:
 def get_or_create(cluster: Cluster, entity: str, caps: Caps) -> Entry:
     """The key of `entity`, which is created with `caps` when there is none. Raises StateError."""
     command = ("auth", "get-or-create", entity, *words(caps))
-    rows = client.parse(command, cluster.tell(*command, "--format", "json"))
+    rows = client.parse(command, cluster.tell(*command, "--format", "json", about=[entity]))
     return Entry(Secret(rows[0]["key"]), dict(caps))
 
 
@@ -102,7 +102,8 @@ def _import(admin: Admin, name: str, caps: Caps, key: Secret) -> Perform:
     def perform() -> Data:
         if keys.is_unknown(key):
             raise StateError(f"the key of {name} is not known", help="the step that should have given it did not run")
-        admin.cluster().tell("auth", "import", "-i", "-", stdin=keys.render({name: Entry(key, caps)}))
+        text = keys.render({name: Entry(key, caps)})
+        admin.cluster().tell("auth", "import", "-i", "-", about=[name], stdin=text)
         return None
 
     return perform
@@ -110,7 +111,7 @@ def _import(admin: Admin, name: str, caps: Caps, key: Secret) -> Perform:
 
 def _set_caps(admin: Admin, name: str, caps: Caps) -> Perform:
     def perform() -> Data:
-        admin.cluster().tell("auth", "caps", name, *words(caps))
+        admin.cluster().tell("auth", "caps", name, *words(caps), about=[name])
         return None
 
     return perform

@@ -8,9 +8,9 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -30,12 +30,22 @@ CONNECT_TIMEOUT: Final = 20.0
 COMMAND_TIMEOUT: Final = 120.0
 """Seconds that one command may take; `rbd pool init` waits for placement groups to become active."""
 
-FRESH: Final = 1.0
+FRESH: Final = 2.0
 """Seconds for which an answer is good."""
 
 T = TypeVar("T")
 
-_answers: dict[tuple[str, ...], tuple[float, Any]] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was answered `at` (monotonic), and the names of what this process changed since."""
+
+    answer: Any
+    at: float
+    touched: set[str] = field(default_factory=set)
+
+
+_answers: dict[tuple[str, ...], _Answer] = {}
 
 _LIBRARY_LOG = re.compile(r"\d{4}-\d\d-\d\dT\S+ [0-9a-f]+ +-?\d+ ")
 _UNREACHABLE = ("error connecting to the cluster", "Error initializing cluster client", "timed out", "interrupted")
@@ -74,36 +84,39 @@ class Cluster:
     key: Secret | None = None
     connect_timeout: float = CONNECT_TIMEOUT
 
-    def ask(self, *words: str) -> Any:
+    def ask(self, *words: str, about: str = "") -> Any:
         """What the question `words` is answered in JSON (None: with nothing). Raises CephError, NotReady, StateError.
 
-        An answer less than FRESH old is taken again, unless this process changed something since: the states of one
-        run look at the same pools one after the other.
+        An answer less than FRESH old is taken again, unless this process changed `about` since: the states of one run
+        look at the same pools one after the other.
         """
-        about = (str(self.ctx.root), self.entity, *words)
-        known = _answers.get(about)
-        if known is not None and time.monotonic() - known[0] < FRESH:
-            return known[1]
+        key = (str(self.ctx.root), self.entity, *words)
+        known = _answers.get(key)
+        if known is not None and time.monotonic() - known.at < FRESH and about not in known.touched:
+            return known.answer
         answer = parse(words, self._run("ceph", self._patience(), (*words, "--format", "json"), None))
-        _answers[about] = (time.monotonic(), answer)
+        _answers[key] = _Answer(answer, time.monotonic())
         return answer
 
-    def tell(self, *words: str, stdin: str | None = None) -> str:
-        """Run the command `words`, which may change things; what it printed. Raises CephError, NotReady, StateError."""
-        return self._change("ceph", self._patience(), words, stdin)
+    def tell(self, *words: str, about: Collection[str], stdin: str | None = None) -> str:
+        """Run the command `words`, which changes what `about` names; what it printed. Raises as `ask`."""
+        return self._change("ceph", self._patience(), words, about, stdin)
 
-    def rbd(self, *words: str) -> str:
-        """Run the `rbd` command `words`; what it printed. Raises CephError, NotReady, StateError."""
-        return self._change("rbd", [], words, None)
+    def rbd(self, *words: str, about: Collection[str]) -> str:
+        """Run the `rbd` command `words`, which changes what `about` names; what it printed. Raises as `ask`."""
+        return self._change("rbd", [], words, about, None)
 
     def _patience(self) -> list[str]:
         return ["--connect-timeout", f"{max(1, round(self.connect_timeout))}"]
 
-    def _change(self, tool: str, options: list[str], words: tuple[str, ...], stdin: str | None) -> str:
+    def _change(
+        self, tool: str, options: list[str], words: tuple[str, ...], about: Collection[str], stdin: str | None
+    ) -> str:
         try:
             return self._run(tool, options, words, stdin)
         finally:
-            _answers.clear()
+            for known in _answers.values():
+                known.touched.update(about)
 
     def _run(self, tool: str, options: list[str], words: tuple[str, ...], stdin: str | None) -> str:
         command = require(self.ctx, tool, help="install ceph-common")
@@ -125,6 +138,11 @@ class Cluster:
         assert self.key is not None
         with private_file(self.ctx, keys.render({self.entity: keys.Entry(self.key)})) as path:
             yield path
+
+
+def forget() -> None:
+    """Take no earlier answer again."""
+    _answers.clear()
 
 
 def parse(words: tuple[str, ...], answer: str) -> Any:

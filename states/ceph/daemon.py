@@ -138,7 +138,7 @@ def plan_unit(ctx: Context, daemon: Daemon, *, restart: bool = False, alive: str
         return None
 
     def again() -> Data:
-        units.restart(ctx, daemon.unit)
+        units.start(ctx, daemon.unit, "restart")
         wait_alive(ctx, daemon, alive)
         return None
 
@@ -160,10 +160,10 @@ def plan_daemon(ctx: Context, daemon: Daemon, caps: Caps, admin_key: str | None)
     return Plan(actions, f"{daemon.name} runs" if not actions else f"{daemon.name} was set up")
 
 
-def _look(ctx: Context, daemon: Daemon) -> units.Unit:
+def _look(ctx: Context, daemon: Daemon) -> units.Standing:
     try:
         return units.look(ctx, daemon.unit)
-    except CommandMissing:
+    except StateError:
         if ctx.assumed():
-            return units.Unit(enabled=False, running=False)
+            return units.Standing(enabled=False, running=False)
         raise

@@ -37,18 +37,18 @@ def filesystem(
 
     max_mds: active metadata servers. Raises StateError, also when it exists on other pools: nothing moves it.
     """
-    found = client.look(ctx, admin_key, lambda cluster: read(cluster, limits=max_mds is not None))
+    found = client.look(ctx, admin_key, lambda cluster: read(cluster, name, limits=max_mds is not None))
     subject = f"ceph file system {name}"
 
     def create() -> Data:
         there = client.connect(ctx, admin_key)
-        there.tell("fs", "new", name, metadata_pool, data_pool)
+        there.tell("fs", "new", name, metadata_pool, data_pool, about=[name, metadata_pool, data_pool])
         if max_mds is not None and max_mds != 1:
-            there.tell("fs", "set", name, "max_mds", str(max_mds))
+            there.tell("fs", "set", name, "max_mds", str(max_mds), about=[name])
         return None
 
     def spread() -> Data:
-        client.connect(ctx, admin_key).tell("fs", "set", name, "max_mds", str(max_mds))
+        client.connect(ctx, admin_key).tell("fs", "set", name, "max_mds", str(max_mds), about=[name])
         return None
 
     if found is None or name not in found:
@@ -66,11 +66,11 @@ def filesystem(
     return Plan((), f"the file system {name} is as declared")
 
 
-def read(cluster: Cluster, *, limits: bool = True) -> dict[str, FileSystem]:
-    """The file systems of the cluster by name; `limits`: ask also for max_mds. Raises StateError."""
-    dump = cluster.ask("fs", "dump")["filesystems"] if limits else []
+def read(cluster: Cluster, about: str, *, limits: bool = True) -> dict[str, FileSystem]:
+    """The file systems of the cluster by name; `about` is certainly up to date; `limits`: ask for max_mds too."""
+    dump = cluster.ask("fs", "dump", about=about)["filesystems"] if limits else []
     most = {row["mdsmap"]["fs_name"]: int(row["mdsmap"]["max_mds"]) for row in dump}
     return {
         row["name"]: FileSystem(row["metadata_pool"], tuple(row["data_pools"]), most.get(row["name"], 0))
-        for row in cluster.ask("fs", "ls")
+        for row in cluster.ask("fs", "ls", about=about)
     }

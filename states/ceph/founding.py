@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from protocol.errors import RefusedError, StateError
+from protocol.errors import ArgumentError, RefusedError, StateError
 from protocol.secrets import UNKNOWN, Secret
-from states.ceph import auth, client, conf, keys
+from states.ceph import asok, auth, client, conf, keys
 from states.ceph.conf import CONF
 from states.ceph.keys import Entry
 from states.ceph.place import read_text
@@ -66,7 +66,8 @@ def obtain(ctx: Context, fsid: str | None, monitors: Mapping[str, str]) -> dict[
     before = staged(ctx)
     if before is not None:
         found = before | found
-    if fsid is not None and not has_store(ctx):
+    if fsid is not None:
+        _check_fsid(ctx, fsid, found.get(_FSID))
         found[_FSID] = fsid
     missing = [name for name in (_FSID, *NAMES) if name not in found]
     if not missing:
@@ -79,6 +80,18 @@ def obtain(ctx: Context, fsid: str | None, monitors: Mapping[str, str]) -> dict[
     return found
 
 
+def _check_fsid(ctx: Context, wanted: str, actual: str | None) -> None:
+    try:
+        uuid.UUID(wanted)
+    except ValueError as error:
+        raise ArgumentError(f"the fsid {wanted!r} is no UUID", help="uuidgen makes one") from error
+    if has_store(ctx) and actual is not None and actual != wanted:
+        raise StateError(
+            f"the monitor of this host is of the cluster {actual}, not of {wanted}",
+            help="correct the fsid, or move the monitor's folder away",
+        )
+
+
 def has_store(ctx: Context) -> bool:
     """Whether a monitor has its store on this host: then the cluster exists."""
     return any(ctx.path("/var/lib/ceph/mon").glob("ceph-*/store.db"))
@@ -86,7 +99,7 @@ def has_store(ctx: Context) -> bool:
 
 def _on_host(ctx: Context) -> dict[str, str]:
     found: dict[str, str] = {}
-    fsid = conf.parse(read_text(ctx, CONF) or "").get("global", {}).get("fsid")
+    fsid = asok.own_cluster(ctx) or conf.parse(read_text(ctx, CONF) or "").get("global", {}).get("fsid")
     if fsid and has_store(ctx):
         found[_FSID] = fsid
     stores = [str(path.relative_to(ctx.root)) for path in ctx.path("/var/lib/ceph/mon").glob("ceph-*/keyring")]

@@ -36,22 +36,25 @@ def config_set(
     """
     where, what = (section, option) if section and option else _split(name)
     text = _text(where, what, value)
-    found = client.look(ctx, admin_key, read)
+    found = client.look(ctx, admin_key, lambda cluster: read(cluster, what))
     old = None if found is None else found.get((where, what))
     if old is not None and same_value(old, text):
         return Plan((), f"{where} {what} is {text}")
 
     def perform() -> Data:
-        client.connect(ctx, admin_key).tell("config", "set", where, what, text)
+        client.connect(ctx, admin_key).tell("config", "set", where, what, text, about=[what])
         return None
 
     change = Change("create" if old is None else "change", f"ceph option {where}/{what}", "value", old=old, new=text)
     return Plan([Action(change, perform)], f"{where} {what} was set to {text}")
 
 
-def read(cluster: Cluster) -> dict[tuple[str, str], str]:
+def read(cluster: Cluster, about: str) -> dict[tuple[str, str], str]:
     """(section with mask, option) -> value as the monitors keep it. Raises StateError."""
-    return {(_section(row["section"], row["mask"]), row["name"]): row["value"] for row in cluster.ask("config", "dump")}
+    return {
+        (_section(row["section"], row["mask"]), row["name"]): row["value"]
+        for row in cluster.ask("config", "dump", about=about)
+    }
 
 
 def same_value(one: str, other: str) -> bool:

@@ -130,7 +130,7 @@ def make(ctx: Context, name: str, source: Source, bootstrap_key: str | None) -> 
     fsid = cluster_id(ctx)
     begun = _begin(ctx, name, fsid)
     cluster = bootstrap(ctx, bootstrap_key)
-    number = int(cluster.tell("osd", "new", begun.uuid, "-i", "-", stdin=_told_to_cluster(begun, source)))
+    number = int(cluster.tell("osd", "new", begun.uuid, "-i", "-", about=[], stdin=_told_to_cluster(begun, source)))
     folder = ctx.path(f"{FOLDER}/ceph-{number}")
     if folder.is_dir() and any(folder.iterdir()):
         raise StateError(f"the cluster gave the number {number}, but {folder} is not empty", help="move it away")
@@ -162,7 +162,7 @@ def _mkfs(ctx: Context, cluster: Cluster, source: Source, begun: _Begun, made: t
     os.chown(new, uid, gid)
     keyring = keys.render({f"osd.{number}": Entry(begun.key)})
     write_atomic(new / "keyring", keyring[:].encode(), mode=0o600, uid=uid, gid=gid)
-    cluster.tell("mon", "getmap", "-o", str(new / "activate.monmap"))
+    cluster.tell("mon", "getmap", "-o", str(new / "activate.monmap"), about=[])
     run(
         ctx,
         [

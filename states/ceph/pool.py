@@ -64,7 +64,7 @@ def pool(
     """
     wanted = Wanted(name, pg_num, size, min_size, autoscale, application, rule)
     _check(wanted)
-    found = client.look(ctx, admin_key, read)
+    found = client.look(ctx, admin_key, lambda cluster: read(cluster, name))
 
     def cluster() -> Cluster:
         return client.connect(ctx, admin_key)
@@ -76,9 +76,9 @@ def pool(
     return Plan(actions, f"the pool {name} is as declared" if not actions else f"the pool {name} was made as declared")
 
 
-def read(cluster: Cluster) -> dict[str, Pool]:
-    """The pools of the cluster by name. Raises StateError."""
-    return {row["pool_name"]: _pool(row) for row in cluster.ask("osd", "pool", "ls", "detail")}
+def read(cluster: Cluster, about: str) -> dict[str, Pool]:
+    """The pools of the cluster by name; that of the pool `about` is certainly up to date. Raises StateError."""
+    return {row["pool_name"]: _pool(row) for row in cluster.ask("osd", "pool", "ls", "detail", about=about)}
 
 
 def _pool(row: Mapping[str, Any]) -> Pool:
@@ -149,7 +149,7 @@ def create_words(wanted: Wanted) -> list[str]:
 def _create(cluster: Callable[[], Cluster], wanted: Wanted) -> Perform:
     def perform() -> Data:
         there = cluster()
-        there.tell(*create_words(wanted))
+        there.tell(*create_words(wanted), about=[wanted.name])
         if wanted.size == 1:
             _set(cluster, wanted.name, "size", "1")()
         if wanted.min_size is not None:
@@ -164,7 +164,7 @@ def _create(cluster: Callable[[], Cluster], wanted: Wanted) -> Perform:
 def _set(cluster: Callable[[], Cluster], name: str, setting: str, value: str) -> Perform:
     def perform() -> Data:
         sure = ["--yes-i-really-mean-it"] if (setting, value) == ("size", "1") else []
-        cluster().tell("osd", "pool", "set", name, setting, value, *sure)
+        cluster().tell("osd", "pool", "set", name, setting, value, *sure, about=[name])
         return None
 
     return perform
@@ -173,9 +173,9 @@ def _set(cluster: Callable[[], Cluster], name: str, setting: str, value: str) ->
 def _enable(cluster: Callable[[], Cluster], name: str, application: str) -> Perform:
     def perform() -> Data:
         if application == "rbd":
-            cluster().rbd("pool", "init", name)
+            cluster().rbd("pool", "init", name, about=[name])
         else:
-            cluster().tell("osd", "pool", "application", "enable", name, application)
+            cluster().tell("osd", "pool", "application", "enable", name, application, about=[name])
         return None
 
     return perform

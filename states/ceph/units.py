@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.errors import StateError
 from states.context import Context
 from states.host.process import require, run
+from states.host.systemd import Verb, systemd
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class Standing:
     """Whether a unit starts at boot, and whether it runs."""
 
     enabled: bool
     running: bool
 
 
-def look(ctx: Context, unit: str) -> Unit:
-    """How `unit` stands. Raises StateError."""
-    systemctl = require(ctx, "systemctl")
-    shown = run(ctx, [systemctl, "show", unit, "--property=UnitFileState,ActiveState"]).stdout
-    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    return Unit(found.get("UnitFileState") == "enabled", found.get("ActiveState") in ("active", "activating"))
+def look(ctx: Context, unit: str) -> Standing:
+    """How `unit` stands; one that does not exist stands still. Raises StateError."""
+    manager = systemd(ctx)
+    return Standing(manager.file_state(unit) == "enabled", manager.unit(unit).running)
 
 
 def enable(ctx: Context, unit: str) -> None:
@@ -29,15 +29,11 @@ def enable(ctx: Context, unit: str) -> None:
     run(ctx, [require(ctx, "systemctl"), "enable", "--quiet", unit])
 
 
-def start(ctx: Context, unit: str) -> None:
-    """Start `unit`; earlier failures are forgotten first, so that they do not forbid it. Raises StateError."""
-    systemctl = require(ctx, "systemctl")
-    run(ctx, [systemctl, "reset-failed", unit], accept=None)
-    run(ctx, [systemctl, "start", unit])
-
-
-def restart(ctx: Context, unit: str) -> None:
-    """Restart `unit`. Raises StateError."""
-    systemctl = require(ctx, "systemctl")
-    run(ctx, [systemctl, "reset-failed", unit], accept=None)
-    run(ctx, [systemctl, "restart", unit])
+def start(ctx: Context, unit: str, verb: Verb = "start") -> None:
+    """Start (or restart) `unit`; failures before are forgotten, so that they cannot forbid it. Raises StateError."""
+    manager = systemd(ctx)
+    if manager.unit(unit).active == "failed":
+        manager.reset_failed(unit)
+    result = manager.job(verb, unit)
+    if result != "done":
+        raise StateError(f"{unit} could not be started: {result}", help=f"journalctl -u {unit} says why")

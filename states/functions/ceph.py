@@ -41,11 +41,8 @@ def quorum(ctx: Context, timeout: float = _PATIENCE) -> Data:
 
     On a monitor's host its own socket is asked, which answers also while there is no quorum.
     """
-    for path in sorted(ctx.path(asok.RUN).glob("ceph-mon.*.asok")):
-        said = asok.ask(ctx, path.name.removeprefix("ceph-").removesuffix(".asok"), "mon_status")
-        if said is not None:
-            return reading.quorum(said)
-    return reading.quorum(client.connect(ctx, timeout=timeout).ask("quorum_status"))
+    said = asok.own_monitor(ctx)
+    return reading.quorum(said if said is not None else client.connect(ctx, timeout=timeout).ask("quorum_status"))
 
 
 @function("ceph.ok_to_stop", access="reads")
@@ -58,7 +55,7 @@ def ok_to_stop(ctx: Context, osds: Sequence[int | str], timeout: float = _PATIEN
     if not numbers or not all(number.isdigit() for number in numbers):
         raise ArgumentError("ceph.ok_to_stop needs the numbers of OSDs", help="like osds=0,3")
     try:
-        client.connect(ctx, timeout=timeout).tell("osd", "ok-to-stop", *numbers)
+        client.connect(ctx, timeout=timeout).tell("osd", "ok-to-stop", *numbers, about=[])
     except CephError as error:
         if error.errno in (errno.EBUSY, errno.EAGAIN):
             return {"ok": False, "reason": error.message}
