@@ -60,7 +60,7 @@ class Blobs:
         return self._folder / digest[:2] / digest
 
     async def put(self, contents: Mapping[str, bytes | Path]) -> None:
-        """Keep contents under their digests; a path is copied. Raises StateError when one is not what its digest says."""
+        """Keep contents under their digests; a path is copied. Raises StateError when a digest is wrong."""
         missing = {digest: content for digest, content in contents.items() if not self._touch(digest)}
         if missing:
             await asyncio.get_running_loop().run_in_executor(self._pool, self._put_all, missing)
@@ -98,9 +98,12 @@ class Blobs:
             Path(name).unlink(missing_ok=True)
             raise
 
-    def prune(self) -> int:
+    async def prune(self) -> int:
         """Remove contents that nobody may fetch and nobody asked for in a day; gives how many went."""
         wanted = {digest for jobs in self._grants.values() for digests in jobs.values() for digest in digests}
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._prune, wanted)
+
+    def _prune(self, wanted: set[str]) -> int:
         before, gone = time.time() - KEPT, 0
         for file in self._folder.glob("??/*"):
             if file.name not in wanted and file.stat().st_mtime < before:

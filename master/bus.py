@@ -58,9 +58,14 @@ class Follower:
             self._ready.append(event)
             self._wake.set()
 
-    async def next(self) -> Event:
-        """The next event that matches; waits until there is one."""
+    async def next(self, until: int | None = None) -> Event | None:
+        """The next event that matches; waits until there is one.
+
+        With `until` it is None once every event up to that sequence number was looked at.
+        """
         while not self._ready:
+            if until is not None and self._position >= until:
+                return None
             if self._live:
                 self._wake.clear()
                 await self._wake.wait()
@@ -102,8 +107,8 @@ class Bus:
         """`follow` as an iterator without end."""
         follower = self.follow(pattern, since)
         try:
-            while True:
-                yield await follower.next()
+            while (event := await follower.next()) is not None:
+                yield event
         finally:
             self.leave(follower)
 

@@ -35,7 +35,10 @@ class MasterSettings:
     file_roots         environment -> folders with state trees, the first one that has a file wins
     pillar_roots       environment -> folders with pillar trees
     nodegroups         name -> target expression
-    secret_keys        patterns of pillar keys whose values are secrets
+    secret_words       words of a key or argument that make its value a secret, instead of the usual ones
+    secrets_by_grains  let pillar files that are assigned by grains hold secrets: a minion can report any grain
+    strict_requisites  a reference that no state answers to refuses the compilation
+    formulas           let the formulas that come with stackmaster be used
     heartbeat          seconds between heartbeats of a minion; it is lost after three without one
     window             Reports that one minion may have unacknowledged
     bad_frames         unreadable messages after which a minion is cut off for a minute
@@ -64,7 +67,10 @@ class MasterSettings:
         default_factory=lambda: {"base": (Path("/srv/stackmaster/pillar"),)}
     )
     nodegroups: Mapping[str, str] = field(default_factory=dict)
-    secret_keys: tuple[str, ...] = ()
+    secret_words: tuple[str, ...] = ()
+    secrets_by_grains: bool = False
+    strict_requisites: bool = True
+    formulas: bool = True
     heartbeat: float = 5.0
     window: int = 64
     bad_frames: int = 20

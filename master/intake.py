@@ -117,9 +117,7 @@ class Intake:
         value = stored_value(record.value, live)
 
         def write(tx: Transaction) -> bool:
-            return jobrows.advance(
-                tx, live.job, minion, record.state, reason, value, record.at, live.request.cause
-            )
+            return jobrows.advance(tx, live.job, minion, record.state, reason, value, record.at, live.request.cause)
 
         return write, _Update(live, minion, record.state, record.value)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from master.blobs import Blobs
+from master.compiler.secretwords import SecretWords
 from master.dispatch import Dispatch
 from master.inventory import Inventory
 from master.orders import (
@@ -98,7 +99,7 @@ class Jobs:
         blobs: Blobs,
         identity: Identity,
         compile: Compile,
-        secret_keys: Sequence[str] = (),
+        words: SecretWords,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -106,7 +107,7 @@ class Jobs:
         self._blobs = blobs
         self._identity = identity
         self._compile = compile
-        self._secret_keys = secret_keys
+        self._words = words
         self._dispatch = Dispatch(sessions.send_raw)
         self._live: dict[JobId, Live] = {}
         self._ended: OrderedDict[JobId, Live] = OrderedDict()
@@ -123,7 +124,7 @@ class Jobs:
         """
         minions = await self._inventory.expand(request.target, request.target_kind)
         if request.kind == "call":
-            prepared = prepare_call(request, minions, self._secret_keys)
+            prepared = prepare_call(request, minions, self._words)
         else:
             prepared = await prepare_apply(request, minions, self._compile)
         await self._blobs.put(prepared.contents)
@@ -158,7 +159,7 @@ class Jobs:
         if not rows:
             raise InputError(f"there is no job {job}", help="`stackmaster jobs ls` lists them")
         kept = live.values if live is not None else {}
-        outcomes = {
+        outcomes: dict[str, MinionOutcome] = {
             row.minion: MinionOutcome(row.state, row.reason, kept.get(row.minion, row.value), steps.get(row.minion, ()))
             for row in rows
         }

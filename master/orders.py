@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import fnmatch
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
 from master.blobs import Blobs
+from master.compiler.secretwords import SECRET_WORDS, SecretWords
 from protocol import codec, limits
 from protocol.assignment import Assignment, decode_assignment, digest
 from protocol.command import ORDERS, Apply, Call, Order, Sealed
 from protocol.data import Data
 from protocol.errors import ArgumentError, DecodeError, InputError, SlsError, StackmasterError, Where
 from protocol.names import MinionId
-from protocol.secrets import MASK, Scrubber, Secret, literals
+from protocol.secrets import MASK, Scrubber, literals
 from states import registry
 
-SECRET_NAMES = ("*password*", "*passwd*", "*passphrase*", "*secret*", "*token*", "*private_key*", "*keyring*")
-"""Names of arguments whose values are secrets."""
+ARGUMENT_WORDS = tuple(word for word in SECRET_WORDS if word != "key")
+"""Words that make an argument of a function a secret; `key` alone is mostly the name of a thing to look up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,13 @@ class Prepared:
     secrets: frozenset[str] = frozenset()
 
 
-def prepare_call(request: JobRequest, minions: Sequence[MinionId], secret_names: Sequence[str]) -> Prepared:
-    """The orders of a function call. Raises ArgumentError."""
+def prepare_call(request: JobRequest, minions: Sequence[MinionId], words: SecretWords) -> Prepared:
+    """The orders of a function call; `words` tell which arguments are secrets. Raises ArgumentError."""
     function = registry.find_function(request.function)
     given = _bind(function, request.args, request.kwargs)
-    hidden = literals(given) | _named_secrets(given, (*SECRET_NAMES, *secret_names))
-    checked = registry.check_arguments(request.function, function.signature, given)
+    checked = words.marked(registry.check_arguments(request.function, function.signature, given))
+    assert isinstance(checked, Mapping)
+    hidden = literals(checked)
     call = Call(request.function, (), checked, request.timeout, tuple(sorted(hidden)))
     if len(codec.encode(call)) > limits.MAX_MESSAGE // 2:
         raise ArgumentError(f"the arguments of {request.function} are larger than a command may be")
@@ -98,25 +99,6 @@ def _bind(function: registry.Function, args: Sequence[Data], kwargs: Mapping[str
     if twice:
         raise ArgumentError(f"{function.name} was given {min(twice)!r} twice")
     return {**bound, **kwargs}
-
-
-def _named_secrets(given: Mapping[str, Data], patterns: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for name, value in given.items():
-        if any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in patterns):
-            found |= {leaf for leaf in _leaves(value) if leaf}
-    return found
-
-
-def _leaves(value: Data) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value.reveal() if isinstance(value, Secret) else value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _leaves(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
 
 
 async def prepare_apply(request: JobRequest, minions: Sequence[MinionId], compile: Compile) -> Prepared:
@@ -211,5 +193,3 @@ def secrets_of(raw: bytes, blobs: Blobs) -> tuple[Order, set[str]]:
         return order, set(decode_assignment(content).secrets)
     except (OSError, DecodeError):
         return order, set()
-
-

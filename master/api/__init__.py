@@ -1,1 +1,1 @@
-"""Every call the master answers, who may make it, and the socket it comes through."""
+"""The API: one closed table of calls, who may make them, and the Unix socket they come by."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from master.store.keyring import Rows
+from master.store.queries import ids_named
 from master.store.store import Transaction
 from protocol import codec
 from protocol.data import Data
@@ -196,12 +197,7 @@ def unended(rows: Rows) -> list[JobRow]:
 
 def named(rows: Rows, part: str) -> list[JobId]:
     """The jobs whose id begins or ends with `part`; at most three, to tell a unique one."""
-    escaped = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    found = rows.execute(
-        "SELECT job FROM jobs WHERE job LIKE ? ESCAPE '\\' OR job LIKE ? ESCAPE '\\' LIMIT 3",
-        (f"{escaped}%", f"%{escaped}"),
-    )
-    return [JobId(row[0]) for row in found]
+    return [JobId(found) for found in ids_named(rows, "jobs", "job", part)]
 
 
 def minions(rows: Rows, job: JobId) -> list[MinionRow]:
@@ -230,3 +226,8 @@ def commands(rows: Rows, job: JobId) -> list[tuple[MinionId, int, bytes]]:
     """The signed commands of a job that are kept: minion, sequence, message."""
     found = rows.execute("SELECT minion, sequence, sealed FROM commands WHERE job = ? ORDER BY sequence", (job,))
     return [(MinionId(minion), sequence, sealed) for minion, sequence, sealed in found]
+
+
+def state_counts(rows: Rows, job: JobId) -> dict[str, int]:
+    """How many minions of a job are in each state."""
+    return dict(rows.execute("SELECT state, count(*) FROM job_minions WHERE job = ? GROUP BY state", (job,)))

@@ -25,6 +25,17 @@ def take_block(rows: Rows, key: str, size: int) -> int:
     return first
 
 
+def ids_named(rows: Rows, table: str, column: str, part: str) -> list[str]:
+    """The ids in `column` that begin or end with `part`, newest first; at most three, to tell a unique one."""
+    escaped = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    found = rows.execute(
+        f"SELECT {column} FROM {table} WHERE {column} LIKE ? ESCAPE '\\' OR {column} LIKE ? ESCAPE '\\' "
+        f"ORDER BY {column} DESC LIMIT 3",
+        (f"{escaped}%", f"%{escaped}"),
+    )
+    return [str(row[0]) for row in found]
+
+
 # --- minions --------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +132,11 @@ def run(rows: Rows, run: RunId) -> RunRow | None:
 def runs(rows: Rows, limit: int) -> list[RunRow]:
     """The newest runs, newest first."""
     return [_run(row) for row in rows.execute(f"SELECT {_RUN} FROM runs ORDER BY run DESC LIMIT ?", (limit,))]
+
+
+def named_runs(rows: Rows, part: str) -> list[RunId]:
+    """The runs whose id begins or ends with `part`; at most three, to tell a unique one."""
+    return [RunId(found) for found in ids_named(rows, "runs", "run", part)]
 
 
 def unended_runs(rows: Rows) -> list[RunRow]:

@@ -1,0 +1,199 @@
+"""What each call of the API does about jobs, runs and events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from master.api.calls import Parts, Runs
+from master.api.roles import Caller
+from master.api.table import Argument, Call, Emit
+from master.jobs import JobRequest
+from master.store import jobrows, queries
+from master.store.jobrows import JobRow, MinionRow
+from protocol.data import Data
+from protocol.errors import InputError, RefusedError
+from protocol.names import RunId
+
+LONGEST_JOB = 7 * 86400.0
+"""Seconds that a job may be given."""
+
+MOST_SHOWN = 3 * 1024 * 1024
+"""Bytes (about) of the steps that one answer tells; beyond it, of each minion only failures are told."""
+
+
+class WorkCalls:
+    """The calls about jobs, runs and events."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    async def jobs_start(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Begin a job."""
+        if args["kind"] not in ("call", "apply"):
+            raise InputError(f"a job is a call or an apply, not {args['kind']!r}")
+        job = await self._parts.jobs.start(JobRequest(**args, user=who.user))
+        live = self._parts.jobs.live(job)
+        return {"job": job, "minions": list(live.states) if live is not None else []}
+
+    async def jobs_list(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """The newest jobs."""
+        store = self._parts.store
+        rows = await store.read(lambda reader: jobrows.jobs(reader, args["limit"]))
+        counts = await store.read(lambda reader: [jobrows.state_counts(reader, row.job) for row in rows])
+        return {"jobs": [{**_job_data(row), "states": states} for row, states in zip(rows, counts, strict=True)]}
+
+    async def jobs_show(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """One job with what each minion came to."""
+        row = await self._job(args["job"])
+        minions = await self._parts.store.read(lambda rows: jobrows.minions(rows, row.job))
+        steps = await self._parts.store.read(lambda rows: jobrows.steps(rows, row.job))
+        told = {minion: [jobrows.step_data(step) for step in results] for minion, results in steps.items()}
+        shortened = sum(len(repr(results)) for results in told.values()) > MOST_SHOWN
+        if shortened:
+            told = {minion: [step for step in results if step["result"] is False] for minion, results in told.items()}
+        return {
+            **_job_data(row),
+            "states": dict(Counter(minion.state.value for minion in minions)),
+            "shortened": shortened,
+            "minions": {minion.minion: _minion_data(minion, told.get(minion.minion, [])) for minion in minions},
+        }
+
+    async def jobs_watch(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Every event of a job from its beginning to its end."""
+        row = await self._job(args["job"])
+        end = f"job/{row.job}/ended"
+        last = self._parts.store.last_seq if row.ended is not None else None
+        follower = self._parts.bus.follow(f"job/{row.job}/*", row.first_event - 1)
+        try:
+            while (event := await follower.next(last)) is not None:
+                await emit(event)
+                if event.tag == end:
+                    return {"states": event.data["states"]}
+        finally:
+            self._parts.bus.leave(follower)
+        minions = await self._parts.store.read(lambda rows: jobrows.minions(rows, row.job))
+        return {"states": {minion.minion: minion.state.value for minion in minions}}
+
+    async def jobs_cancel(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """End a job."""
+        row = await self._job(args["job"])
+        return {"job": row.job, "minions": list(await self._parts.jobs.cancel(row.job, who.user, args["minions"]))}
+
+    async def _job(self, name: str) -> JobRow:
+        """The job with this id, or the only one whose id begins or ends so. Raises InputError."""
+        found = await self._parts.store.read(lambda rows: jobrows.named(rows, name)) if len(name) >= 4 else []
+        exact = [job for job in found if job == name] or found
+        if len(exact) != 1:
+            many = f"several jobs have {name!r} in their id" if exact else f"there is no job {name!r}"
+            raise InputError(many, help="`stackmaster jobs ls` lists them; give more of the id")
+        row = await self._parts.store.read(lambda rows: jobrows.job(rows, exact[0]))
+        if row is None:
+            raise InputError(f"there is no job {name!r}")
+        return row
+
+    @property
+    def _runs(self) -> Runs:
+        if self._parts.runs is None:
+            raise RefusedError("this master carries out no orchestrations")
+        return self._parts.runs
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+
+    async def runs_start(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Begin a run."""
+        run = await self._runs.start(args["sls"], args["pillar"], args["test"], args["environment"], who.user)
+        return {"run": run}
+
+    async def runs_list(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """The newest runs."""
+        return {"runs": await self._runs.list(args["limit"])}
+
+    async def runs_show(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """One run with its steps."""
+        return await self._runs.show(await self._run(args["run"]))
+
+    async def runs_watch(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Every event of a run and of its jobs, from its beginning to its end."""
+        run = await self._run(args["run"])
+        row = await self._parts.store.read(lambda rows: queries.run(rows, run))
+        assert row is not None
+        last = self._parts.store.last_seq if row.ended is not None else None
+        follower = self._parts.bus.follow("*", row.first_event - 1)
+        prefix = f"run/{run}/"
+        try:
+            while (event := await follower.next(last)) is not None:
+                if event.tag.startswith(prefix) or event.cause.startswith(run):
+                    await emit(event)
+                if event.tag == f"{prefix}ended":
+                    return event.data
+        finally:
+            self._parts.bus.leave(follower)
+        return {"state": row.state}
+
+    async def _run(self, name: str) -> RunId:
+        """The run with this id, or the only one whose id begins or ends so. Raises InputError."""
+        found = await self._parts.store.read(lambda rows: queries.named_runs(rows, name)) if len(name) >= 4 else []
+        exact = [run for run in found if run == name] or found
+        if len(exact) != 1:
+            many = f"several runs have {name!r} in their id" if exact else f"there is no run {name!r}"
+            raise InputError(many, help="`stackmaster runs ls` lists them; give more of the id")
+        return exact[0]
+
+    async def runs_cancel(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """End a run."""
+        run = await self._run(args["run"])
+        await self._runs.cancel(run, who.user)
+        return {"run": run}
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    async def events_tail(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Events as they come, or from a sequence number on."""
+        async for event in self._parts.bus.events(args["pattern"], args["since"]):
+            await emit(event)
+        return {}
+
+
+def _job_data(row: JobRow) -> dict[str, Data]:
+    return {
+        "job": row.job, **row.request, "user": row.user, "cause": row.cause, "created": row.created,
+        "deadline": row.deadline, "ended": row.ended,
+    }  # fmt: skip
+
+
+def _minion_data(row: MinionRow, steps: list[dict[str, Data]]) -> dict[str, Data]:
+    return {"state": row.state.value, "reason": row.reason, "value": row.value, "at": row.changed, "steps": steps}
+
+
+def work_calls(parts: Parts) -> list[Call]:
+    """The calls of this module."""
+    calls = WorkCalls(parts)
+    job, run = {"job": Argument("str")}, {"run": Argument("str")}
+    limit = {"limit": Argument("int", 20, least=1, most=1000)}
+    apply = {
+        "sls": Argument("strings", ()), "environment": Argument("str", "base"), "pillar": Argument("mapping", {}),
+        "test": Argument("bool", False),
+    }  # fmt: skip
+    start = {
+        "target": Argument("str"), "target_kind": Argument("str", "compound"), "kind": Argument("str", "call"),
+        "function": Argument("str", ""), "args": Argument("list", ()), "kwargs": Argument("mapping", {}), **apply,
+        "timeout": Argument("float", 3600.0, least=0.1, most=LONGEST_JOB),
+    }  # fmt: skip
+    tail = {"pattern": Argument("str", "*"), "since": Argument("int", None, least=0)}
+    return [
+        Call("jobs.start", "operate", calls.jobs_start, start, 300.0),
+        Call("jobs.list", "read", calls.jobs_list, limit),
+        Call("jobs.show", "read", calls.jobs_show, job),
+        Call("jobs.watch", "read", calls.jobs_watch, job, stream=True),
+        Call("jobs.cancel", "operate", calls.jobs_cancel, {**job, "minions": Argument("strings", None)}),
+        Call("runs.start", "operate", calls.runs_start, apply, 300.0),
+        Call("runs.list", "read", calls.runs_list, limit),
+        Call("runs.show", "read", calls.runs_show, run),
+        Call("runs.watch", "read", calls.runs_watch, run, stream=True),
+        Call("runs.cancel", "operate", calls.runs_cancel, run),
+        Call("events.tail", "read", calls.events_tail, tail, stream=True),
+    ]

@@ -1,0 +1,90 @@
+"""What the compiler is asked for: a minion's grains from the inventory, the roots and options from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from master.compiler.pool import Pool
+from master.compiler.request import Compiled, CompilerOptions, Request, Roots
+from master.compiler.secretwords import SECRET_WORDS
+from master.config import MasterSettings
+from master.inventory import Inventory
+from master.jobs import JobRequest
+from protocol import codec
+from protocol.data import Data
+from protocol.names import MinionId
+from protocol.secrets import Scrubber
+
+
+class Compiling:
+    """Asks the compiler pool. `inventory` is set once it is built, as it asks for pillars itself."""
+
+    def __init__(self, settings: MasterSettings, pool: Pool) -> None:
+        self._pool = pool
+        self._roots = Roots(settings.file_roots, settings.pillar_roots, settings.formulas)
+        self._nodegroups = settings.nodegroups
+        self._options = CompilerOptions(
+            strict_requisites=settings.strict_requisites,
+            secrets_by_grains=settings.secrets_by_grains,
+            secret_words=settings.secret_words or SECRET_WORDS,
+        )
+        self.inventory: Inventory | None = None
+
+    async def job(self, minion: MinionId, job: JobRequest) -> Compiled:
+        """The assignment of a minion for an apply. Raises SlsError."""
+        return await self._pool.compile(self._request(minion, job.sls, job.environment, job.pillar))
+
+    async def pillar(self, minion: MinionId) -> Mapping[str, Data]:
+        """The pillar of a minion, with Secrets. Raises SlsError."""
+        return await self._pool.pillar(self._request(minion))
+
+    async def show(self, asked: Mapping[str, Any]) -> Mapping[str, Data]:
+        """The chunks for the API's `compile`, scrubbed. Raises SlsError."""
+        minion = MinionId(asked["minion"] or str((asked["grains"] or {}).get("id", "minion")))
+        request = self._request(minion, asked["sls"], asked["environment"], asked["pillar"], asked["grains"])
+        compiled = await self._pool.compile(request)
+        assignment = compiled.assignment
+        scrubber = Scrubber(assignment.secrets)
+        chunks = [codec.unpack(codec.pack(_chunk_data(chunk))) for chunk in assignment.chunks]
+        return {"minion": minion, "chunks": scrubber.data(chunks), "warnings": scrubber.data(compiled.warnings)}
+
+    def _request(
+        self,
+        minion: MinionId,
+        sls: tuple[str, ...] = (),
+        environment: str = "base",
+        pillar: Mapping[str, Data] | None = None,
+        grains: Mapping[str, Data] | None = None,
+    ) -> Request:
+        assert self.inventory is not None
+        return Request(
+            minion=minion,
+            grains=grains if grains is not None else self.inventory.grains(minion),
+            roots=self._roots,
+            sls=sls,
+            environment=environment,
+            pillar_override=pillar or {},
+            nodegroups=cast(Mapping[str, Any], self._nodegroups),
+            options=self._options,
+        )
+
+
+def _chunk_data(chunk: Any) -> dict[str, Data]:
+    return {
+        "tag": chunk.tag,
+        "state": chunk.state,
+        "fun": chunk.fun,
+        "id": chunk.id,
+        "name": chunk.name,
+        "sls": chunk.sls,
+        "args": chunk.args,
+        "options": chunk.options,
+        "requisites": [
+            {"kind": each.kind, "targets": list(each.targets), "missing": list(each.missing)}
+            for each in chunk.requisites
+        ],
+        "sources": {name: {"digest": ref.digest, "size": ref.size} for name, ref in chunk.sources.items()},
+        "file": chunk.file,
+        "line": chunk.line,
+    }
