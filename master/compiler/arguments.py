@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from master.compiler.high import suggestion
@@ -28,6 +29,7 @@ Lookup = Callable[[str], Known]
 """Finds a state by its name. Raises ArgumentError when there is none."""
 
 
+@cache
 def on_minion(name: str) -> Known:
     """A state that minions run. Raises ArgumentError."""
     found = find_state(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from master.compiler.top import Tops
 from protocol.assignment import Assignment
 from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
-from protocol.secrets import Scrubber, literals
+from protocol.secrets import Scrubber, Secret, literals, reveal
 
 __all__ = ["Compiled", "CompilerOptions", "Request", "Roots", "compile_assignment", "compile_pillar"]
 
@@ -83,11 +83,14 @@ class _Compilation:
         """The pillar for templates, and the same with its secrets marked, which from here on are never told."""
         request = self._request
         roots = {name: FileRoots(paths, name) for name, paths in request.roots.pillar.items()}
-        session = self._session(roots, mark(dict(request.pillar_override)))
+        given = literals(request.pillar_override)
+        override = reveal(request.pillar_override)
+        assert isinstance(override, dict)
+        session = self._session(roots, mark(override))
         subject = Subject(request.minion, self._grains, {})
         compiler = Pillar(session, self._words, secrets_by_grains=request.options.secrets_by_grains)
-        compiled = compiler.compiled(Tops(session, subject, request.nodegroups), roots, request.pillar_override)
-        marked = self._words.marked(compiled)
+        compiled = compiler.compiled(Tops(session, subject, request.nodegroups), roots, override)
+        marked = _with_secrets(self._words.marked(compiled), given)
         assert isinstance(marked, dict)
         self._scrubber.add(literals(marked))
         return compiled, marked
@@ -133,6 +136,15 @@ class _Compilation:
 
     def _shown(self, text: str) -> str:
         return self._scrubber.text(self._guard.text(text))
+
+
+def _with_secrets(value: Data, given: Set[str]) -> Data:
+    """A copy of `value` in which every string that is one of `given` is a Secret."""
+    if isinstance(value, Mapping):
+        return {key: _with_secrets(item, given) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_secrets(item, given) for item in value]
+    return Secret(value) if isinstance(value, str) and value[:] in given else value
 
 
 def _formulas() -> list[Path]:

@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar
@@ -183,16 +183,26 @@ def render(template: jinja2.Template, context: Mapping[str, Any], source: str) -
     """What `template` (of text `source`) gives with `context`. Raises what the template raises."""
     tracer = _Tracer(template, source)
     pieces: list[str] = []
-    size = 0
     output = template.root_render_func(template.new_context(dict(context)))
-    for piece in output:
+    for piece in _bounded(output):
         frame = getattr(output, "gi_frame", None)
         tracer.add(piece, frame.f_lineno if frame is not None else 0)
         pieces.append(piece)
+    return Rendered("".join(pieces), str(template.name), tracer.lines())
+
+
+def render_text(template: jinja2.Template, context: Mapping[str, Any]) -> str:
+    """What `template` gives with `context`, without its lines. Raises what the template raises."""
+    return "".join(_bounded(template.root_render_func(template.new_context(dict(context)))))
+
+
+def _bounded(output: Iterable[str]) -> Iterator[str]:
+    size = 0
+    for piece in output:
         size += len(piece)
         if size > MAX_RENDERED:
             raise jinja2.TemplateError(f"the rendered text is longer than {MAX_RENDERED} characters")
-    return Rendered("".join(pieces), str(template.name), tracer.lines())
+        yield piece
 
 
 class _Tracer:

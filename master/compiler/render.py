@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from master.compiler.jinja import Environment, Rendered, file_context, render, text_name
+from master.compiler.jinja import Environment, Rendered, file_context, render, render_text, text_name
 from master.compiler.reported import Guard
 from master.compiler.roots import FileRoots
 from master.compiler.yaml import Map, load
@@ -93,18 +93,18 @@ class Session:
         with_jinja = _renderer(file, source)
         if with_jinja:
             context = self._for_file(environment, file, sls) | dict(extra or {})
-            rendered = self._rendered(environment, file, source, context, into_yaml=True)
+            rendered = self._rendered(environment, file, source, context)
         else:
             rendered = Rendered(source, file, tuple(range(1, source.count("\n") + 2)))
         return Document(sls, environment, file, self._data(sls, rendered), rendered)
 
     def file_template(self, environment: str, file: str, extra: Mapping[str, Any]) -> str:
         """The template `file` as text that is no YAML: a configuration file. Raises SlsError."""
-        source = self.roots(environment).read(file)
-        if source is None:
-            raise SlsError(f"there is no file {file}", where=Where(file))
         context = self._for_file(environment, file, "") | dict(extra)
-        return self._rendered(environment, file, source, context, into_yaml=False).text
+        try:
+            return render_text(self._environment(environment, False).get_template(file), context)
+        except _FAILURES as error:
+            raise self._failure(error, file) from None
 
     def text_template(self, environment: str, text: str, extra: Mapping[str, Any], where: Where) -> str:
         """Template text that a state holds (`contents`), rendered. Raises SlsError at `where`."""
@@ -112,7 +112,7 @@ class Session:
         try:
             template = self._environment(environment, False).from_string(text)
             template.name = text_name(text)
-            return render(template, context, text).text
+            return render_text(template, context)
         except _FAILURES as error:
             failure = self._failure(error, where.file)
             raise SlsError(failure.message, where=where, help=failure.help) from None
@@ -127,11 +127,9 @@ class Session:
             self._environments[key] = Environment(self.roots(environment), guard, reported=self._reported)
         return self._environments[key]
 
-    def _rendered(
-        self, environment: str, file: str, source: str, context: Mapping[str, Any], *, into_yaml: bool
-    ) -> Rendered:
+    def _rendered(self, environment: str, file: str, source: str, context: Mapping[str, Any]) -> Rendered:
         try:
-            template = self._environment(environment, into_yaml).get_template(file)
+            template = self._environment(environment, True).get_template(file)
             return render(template, context, source)
         except _FAILURES as error:
             raise self._failure(error, file) from None
@@ -158,7 +156,8 @@ class Session:
             f"  {'>' if at == number else ' '} {at:4} | {self._shown(lines[at - 1])[:160]}"
             for at in range(max(1, number - 1), min(len(lines), number + 1) + 1)
         )
-        message = f"{self._shown(error.message)}; line {number} of the rendered text of {rendered.file}:\n{excerpt}\n "
+        end = "\n " if error.help else ""
+        message = f"{self._shown(error.message)}; line {number} of the rendered text of {rendered.file}:\n{excerpt}{end}"
         return SlsError(message, where=Where(rendered.file, rendered.line(number)), help=error.help)
 
     def _failure(self, error: Exception, file: str) -> SlsError:

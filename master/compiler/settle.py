@@ -11,6 +11,9 @@ from protocol.data import Data
 from protocol.errors import SlsError, Where
 from protocol.secrets import Scrubber, Secret, literals
 
+MAX_NESTING = 24
+"""Containers within one argument: with those of the message around it, they stay within `limits.MAX_DEPTH`."""
+
 _SHORTEST = 6
 """A literal shorter than this hides nothing (as in protocol.secrets): it would match innocent words."""
 
@@ -27,7 +30,7 @@ class Settler:
 
     def value(self, value: Any, name: str, where: Where) -> Data:
         """The argument `name` as it is sent. Raises SlsError when it holds what cannot be sent."""
-        marked = self._words.marked(self._plain(value, where), name)
+        marked = self._words.marked(self._plain(value, where, MAX_NESTING), name)
         self.secrets |= {text for text in literals(marked) if len(text) >= _SHORTEST and text not in self.secrets}
         return self._with_known(marked)
 
@@ -41,15 +44,19 @@ class Settler:
         """Note the secrets in rendered content."""
         self._note(content.decode("utf-8", "replace"))
 
-    def _plain(self, value: Any, where: Where) -> Any:
+    def _plain(self, value: Any, where: Where, left: int) -> Any:
         if isinstance(value, str):
             return str(self._guard.restored(value)) if not isinstance(value, Secret) else value
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise SlsError("a number does not fit in 64 bits", where=where, help="quote it")
         if value is None or isinstance(value, bool | int | float | bytes):
             return value
+        if left == 0:
+            raise SlsError(f"a value nests deeper than {MAX_NESTING}", where=where)
         if isinstance(value, Mapping):
-            return {self._key(key): self._plain(item, where) for key, item in value.items()}
+            return {self._key(key): self._plain(item, where, left - 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self._plain(item, where) for item in value]
+            return [self._plain(item, where, left - 1) for item in value]
         raise SlsError(f"a value of type {type(value).__name__} cannot be sent to a minion", where=where)
 
     def _key(self, key: Any) -> str:

@@ -1,0 +1,220 @@
+"""The compiling processes: started on demand, limited, killed when they break a limit, ended when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import master
+from master.compiler.request import Compiled, Request
+from master.compiler.wire import MAX_REPLY, Task, pack_request, unpack_compiled, unpack_pillar
+from master.compiler.worker import HEAD, LENGTH
+from protocol.data import Data
+from protocol.errors import RefusedError, SlsError, StackmasterError
+
+T = TypeVar("T")
+
+_BOOT: Final = (
+    "import sys; memory, cpu, *paths = sys.argv[1:]; sys.path[:0] = [p for p in paths if p not in sys.path]; "
+    "from master.compiler.worker import main; main(int(memory), int(cpu))"
+)
+
+_ENDING = 5.0
+"""Seconds until a killed process must be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may use, and how many processes there may be.
+
+    memory    bytes of address space of a process
+    cpu       seconds of processor time
+    deadline  seconds of wall time, from when a process takes the request
+    workers   processes at once
+    idle      seconds after which a process without work ends
+    waiting   requests that may wait for a process
+    """
+
+    memory: int = 1024 * 1024 * 1024
+    cpu: int = 20
+    deadline: float = 60.0
+    workers: int = max(1, min(8, os.cpu_count() or 1))
+    idle: float = 30.0
+    waiting: int = 20_000
+
+
+class Pool:
+    """Compiles in processes of its own, so that no template can stop or bloat the master."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._slots = asyncio.Semaphore(self._limits.workers)
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        self._waiting = 0
+        self._closed = False
+
+    async def compile(self, request: Request) -> Compiled:
+        """As `compile_assignment`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
+        return await self._asked("assignment", request, unpack_compiled)
+
+    async def pillar(self, request: Request) -> Mapping[str, Data]:
+        """As `compile_pillar`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
+        return await self._asked("pillar", request, unpack_pillar)
+
+    async def close(self) -> None:
+        """End every process; what they were at fails."""
+        self._closed = True
+        await asyncio.gather(*(worker.end() for worker in list(self._all)))
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are now."""
+        return len(self._all)
+
+    async def _asked(self, task: Task, request: Request, unpack: Callable[[bytes], T]) -> T:
+        if self._closed or self._waiting >= self._limits.waiting:
+            raise RefusedError("the compiler takes no more requests", help="try again in a moment")
+        raw = pack_request(task, request)
+        self._waiting += 1
+        try:
+            async with self._slots:
+                reply = await self._with_worker(raw, _subject(request))
+        finally:
+            self._waiting -= 1
+        return unpack(reply)
+
+    async def _with_worker(self, raw: bytes, subject: str) -> bytes:
+        worker = await self._worker()
+        kept = False
+        try:
+            reply = await worker.ask(raw, subject)
+            kept = worker.alive and not self._closed
+            return reply
+        finally:
+            if kept:
+                self._idle.append(worker)
+                worker.rest(self._limits.idle, self._retire)
+            else:
+                self._all.discard(worker)
+                await worker.end()
+
+    async def _worker(self) -> _Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            worker.wake()
+            if worker.alive:
+                return worker
+            self._all.discard(worker)
+            await worker.end()
+        worker = await _Worker.start(self._limits)
+        self._all.add(worker)
+        return worker
+
+    def _retire(self, worker: _Worker) -> None:
+        if worker in self._idle:
+            self._idle.remove(worker)
+            self._all.discard(worker)
+            worker.leave()
+
+
+class _Worker:
+    """One process and its pipes."""
+
+    def __init__(self, process: Process, limits: Limits) -> None:
+        self._process = process
+        self._limits = limits
+        self._timer: asyncio.TimerHandle | None = None
+        self._spent = False
+
+    @classmethod
+    async def start(cls, limits: Limits) -> _Worker:
+        package = str(Path(master.__file__).resolve().parents[1])
+        arguments = [str(limits.memory), str(limits.cpu), package, *(path for path in sys.path if path)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-c",
+            _BOOT,
+            *arguments,
+            stdin=PIPE,
+            stdout=PIPE,
+            env={"PATH": "/usr/bin:/bin"},
+            cwd="/",
+        )
+        return cls(process, limits)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another request."""
+        return self._process.returncode is None and not self._spent
+
+    async def ask(self, raw: bytes, subject: str) -> bytes:
+        """The reply to `raw`. Raises SlsError when a limit is broken; the process is of no use then."""
+        source, target = self._process.stdout, self._process.stdin
+        if source is None or target is None:
+            raise StackmasterError("a compiling process has no pipes")
+        try:
+            async with asyncio.timeout(self._limits.deadline):
+                target.write(LENGTH.pack(len(raw)) + raw)
+                await target.drain()
+                self._spent, length = HEAD.unpack(await source.readexactly(HEAD.size))
+                if length > MAX_REPLY:
+                    raise SlsError(f"{subject} gives {length} bytes where at most {MAX_REPLY} are allowed")
+                return await source.readexactly(length)
+        except TimeoutError:
+            raise SlsError(f"rendering {subject} took more than {self._limits.deadline:g} s", help=_LOOK) from None
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise await self._why(subject) from None
+
+    async def _why(self, subject: str) -> StackmasterError:
+        """What a process that ended in the middle of a request died of."""
+        await self.end()
+        status = self._process.returncode
+        if status == -signal.SIGXCPU:
+            message = f"rendering {subject} took more than {self._limits.cpu} s of processor time"
+            return SlsError(message, help=_LOOK)
+        if status is not None and status < 0 and status != -signal.SIGKILL:
+            name = signal.Signals(-status).name
+            return SlsError(f"rendering {subject} ended its process ({name})", help=_LOOK)
+        return StackmasterError(f"the process that rendered {subject} ended unexpectedly (status {status})")
+
+    def rest(self, seconds: float, retire: Callable[[_Worker], None]) -> None:
+        """Call `retire` unless there is work within `seconds`."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, retire, self)
+
+    def wake(self) -> None:
+        """There is work."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def leave(self) -> None:
+        """Let an idle process end by itself."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def end(self) -> None:
+        """Kill the process, unless it is ending, and wait until it is gone."""
+        self.wake()
+        self.leave()
+        try:
+            await asyncio.wait_for(self._process.wait(), 0.2)
+        except TimeoutError:
+            self._process.kill()
+            await asyncio.wait_for(self._process.wait(), _ENDING)
+
+
+_LOOK: Final = "look for a loop without end, a long range or a slow regular expression in its templates"
+
+
+def _subject(request: Request) -> str:
+    """What is rendered, for an error."""
+    return f"{', '.join(request.sls) or 'the highstate'} for {request.minion}"

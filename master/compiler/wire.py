@@ -1,0 +1,117 @@
+"""Requests and results of the compiler as bytes, for the pipes between the master and its compiling processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from master.compiler.request import Compiled, CompilerOptions, Request, Roots
+from protocol import codec
+from protocol.assignment import decode_assignment
+from protocol.data import Data
+from protocol.errors import InputError, SlsError, Where
+
+Task = Literal["assignment", "pillar"]
+
+MAX_REQUEST = 16 * 1024 * 1024
+"""Bytes of one request: the grains of a minion, an override, the roots."""
+
+MAX_REPLY = 128 * 1024 * 1024
+"""Bytes of one reply: an assignment, a pillar, and the blobs carried in memory."""
+
+
+def pack_request(task: Task, request: Request) -> bytes:
+    """`request` as bytes."""
+    options = request.options
+    return codec.pack(
+        {
+            "task": task,
+            "minion": request.minion,
+            "grains": request.grains,
+            "states": _paths(request.roots.states),
+            "pillar": _paths(request.roots.pillar),
+            "formulas": request.roots.formulas,
+            "sls": request.sls,
+            "environment": request.environment,
+            "override": request.pillar_override,
+            "nodegroups": request.nodegroups,
+            "level": request.states,
+            "strict": options.strict_requisites,
+            "by_grains": options.secrets_by_grains,
+            "words": options.secret_words,
+            "opts": options.opts,
+        }
+    )
+
+
+def unpack_request(raw: bytes) -> tuple[Task, Request]:
+    """What `pack_request` packed. Raises DecodeError."""
+    tree = cast(dict[str, Any], codec.unpack(raw, limit=MAX_REQUEST))
+    options = CompilerOptions(tree["strict"], tree["by_grains"], tuple(tree["words"]), tree["opts"])
+    request = Request(
+        minion=tree["minion"],
+        grains=tree["grains"],
+        roots=Roots(_roots(tree["states"]), _roots(tree["pillar"]), tree["formulas"]),
+        sls=tuple(tree["sls"]),
+        environment=tree["environment"],
+        pillar_override=tree["override"],
+        nodegroups=tree["nodegroups"],
+        options=options,
+        states=tree["level"],
+    )
+    return tree["task"], request
+
+
+def pack_compiled(compiled: Compiled) -> bytes:
+    """A result as bytes."""
+    blobs = {name: str(found) if isinstance(found, Path) else found for name, found in compiled.blobs.items()}
+    return codec.pack(
+        {
+            "assignment": compiled.assignment.encoded(),
+            "blobs": blobs,
+            "pillar": compiled.pillar,
+            "warnings": compiled.warnings,
+        }
+    )
+
+
+def pack_pillar(pillar: Mapping[str, Data]) -> bytes:
+    """A pillar as bytes."""
+    return codec.pack({"pillar": pillar})
+
+
+def pack_error(error: InputError) -> bytes:
+    """An error as bytes."""
+    where = error.where
+    return codec.pack(
+        {"error": [error.message, error.help, where.file, where.line, where.column]},
+    )
+
+
+def unpack_compiled(raw: bytes) -> Compiled:
+    """What `pack_compiled` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
+    tree = _reply(raw)
+    blobs = {name: Path(found) if isinstance(found, str) else found for name, found in tree["blobs"].items()}
+    return Compiled(decode_assignment(tree["assignment"]), blobs, tree["pillar"], tuple(tree["warnings"]))
+
+
+def unpack_pillar(raw: bytes) -> Mapping[str, Data]:
+    """What `pack_pillar` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
+    return cast(Mapping[str, Data], _reply(raw)["pillar"])
+
+
+def _reply(raw: bytes) -> dict[str, Any]:
+    tree = cast(dict[str, Any], codec.unpack(raw, limit=MAX_REPLY))
+    if "error" in tree:
+        message, help, file, line, column = tree["error"]
+        raise SlsError(message, where=Where(file, line, column), help=help)
+    return tree
+
+
+def _paths(roots: Mapping[str, tuple[Path, ...]]) -> dict[str, list[str]]:
+    return {environment: [str(path) for path in paths] for environment, paths in roots.items()}
+
+
+def _roots(tree: Mapping[str, list[str]]) -> dict[str, tuple[Path, ...]]:
+    return {environment: tuple(Path(path) for path in paths) for environment, paths in tree.items()}
