@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
-from protocol.target import Subject
-
 import states
 from master.compiler.chunks import Chunks
 from master.compiler.functions import Functions
@@ -24,6 +22,7 @@ from protocol.assignment import Assignment
 from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
 from protocol.secrets import Scrubber, Secret, literals, reveal
+from protocol.target import Subject
 
 __all__ = ["Compiled", "CompilerOptions", "Request", "Roots", "compile_assignment", "compile_pillar"]
 
