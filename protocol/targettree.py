@@ -1,0 +1,136 @@
+"""A target that was read: its terms, whom it matches, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from protocol import matchers
+from protocol.matchers import Subject
+
+Kind = Literal[
+    "compound",
+    "glob",
+    "pcre",
+    "list",
+    "grain",
+    "grain_pcre",
+    "pillar",
+    "pillar_pcre",
+    "pillar_exact",
+    "ipcidr",
+    "nodegroup",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one term matched a minion or not; `depth` counts the parentheses and nodegroups around it."""
+
+    term: str
+    matched: bool
+    why: str
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word: what a minion is held against. `pattern` is it without its letter, cut at `delimiter`."""
+
+    text: str
+    kind: Kind
+    test: Callable[[Subject], bool]
+    delimiter: str = ":"
+    pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Everybody but."""
+
+    inner: Node
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Who is meant by every part."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Who is meant by some part."""
+
+    parts: tuple[Node, ...]
+
+
+Node = Term | Not | AllOf | AnyOf
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target that was read. `problem` says why it matches nobody, when it cannot be read."""
+
+    expression: str
+    kind: str
+    root: Node | None
+    problem: str = ""
+
+    def matches(self, subject: Subject) -> bool:
+        """Whether `subject` is meant."""
+        return self.root is not None and _holds(self.root, subject)
+
+    def explain(self, subject: Subject) -> list[Reason]:
+        """Each term with what it says of `subject`, in the order of the expression. Pillar values are not shown."""
+        if self.root is None:
+            return [Reason(self.expression, False, self.problem)]
+        return [Reason(term.text, term.test(subject), _why(term, subject), depth) for term, depth in _terms(self.root)]
+
+    @property
+    def needs_pillar(self) -> bool:
+        """Whether the pillar of a subject decides."""
+        return self.root is not None and any(term.kind.startswith("pillar") for term, _ in _terms(self.root))
+
+
+def _holds(node: Node, subject: Subject) -> bool:
+    match node:
+        case Term():
+            return node.test(subject)
+        case Not():
+            return not _holds(node.inner, subject)
+        case AllOf():
+            return all(_holds(part, subject) for part in node.parts)
+        case AnyOf():
+            return any(_holds(part, subject) for part in node.parts)
+
+
+def _terms(node: Node, depth: int = 0) -> Iterator[tuple[Term, int]]:
+    match node:
+        case Term():
+            yield node, depth
+        case Not():
+            yield from _terms(node.inner, depth)
+        case AllOf() | AnyOf():
+            for part in node.parts:
+                yield from _terms(part, depth + (not isinstance(part, Term | Not)))
+
+
+def _why(term: Term, subject: Subject) -> str:
+    """What of the subject decides a term, in words."""
+    if term.kind in ("glob", "pcre", "list"):
+        return f"the id is {subject.id}"
+    if term.kind == "ipcidr":
+        found = [subject.grains.get(name) for name in ("ipv4", "ipv6") if subject.grains.get(name)]
+        return f"the addresses are {found}"
+    keys = term.pattern.split(term.delimiter)
+    in_pillar = term.kind.startswith("pillar")
+    data = subject.pillar if in_pillar else subject.grains
+    what = "pillar" if in_pillar else "grain"
+    for cut in range(len(keys) - 1, 0, -1):
+        found_value = matchers.walk(data, keys[:cut])
+        if found_value != {}:
+            name = ":".join(keys[:cut])
+            return f"the pillar has {name}" if in_pillar else f"the grain {name} is {str(found_value)[:200]}"
+    return f"there is no {what} {keys[0]}"
