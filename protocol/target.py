@@ -228,7 +228,7 @@ def _doubt(word: str, column: int) -> None:
     """Raise TargetError for a word that is a glob to Salt, but hardly to whom wrote it."""
     if word.lower() in ("and", "or", "not"):
         raise _wrong(f"{word!r} must be written in small letters", column, word.lower())
-    if word.startswith("(") or word.endswith(")"):
+    if word not in _OPERATORS and (word.startswith("(") or word.endswith(")")):
         raise _wrong("a parenthesis must stand alone", column, "put a space on both sides of it")
     if re.match("[A-Za-z].?@|@", word):
         known = " ".join(f"{letter}@" for letter in (*_LETTERS, "N"))

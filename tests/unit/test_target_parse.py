@@ -174,7 +174,7 @@ def test_data_is_walked_through_lists_and_mappings() -> None:
         assert parse(expression).matches(SUBJECT), expression
     assert not parse("G@disks:model:Z*").matches(SUBJECT)
     assert not parse("G@disks:7:model:Y2").matches(SUBJECT)
-    assert parse("I@*:*:hidden-value").matches(Subject("a", {}, {"x": {"y": {"z": "hidden-value"}}}))
+    assert parse("I@*:*:hidden-value").matches(Subject("a", {}, {"x": {"y": "hidden-value"}}))
 
 
 def test_it_is_known_whether_the_pillar_decides() -> None:
