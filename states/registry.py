@@ -115,6 +115,12 @@ def find_state(name: str) -> State:
     return found
 
 
+def watches(family: str) -> bool:
+    """Whether a state of `family` does something when a watched state changed (Salt: the module has a mod_watch)."""
+    _import_family(states, family, _NOT_FAMILIES)
+    return any(found.watch is not None for name, found in _states.items() if name.partition(".")[0] == family)
+
+
 def find_function(name: str) -> Function:
     """The function `name`. Raises ArgumentError with a suggestion when there is none."""
     _import_family(states.functions, name.partition(".")[0], frozenset())

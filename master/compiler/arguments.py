@@ -14,12 +14,12 @@ from master.compiler.orchestration import ORCHESTRATION
 from master.compiler.words import OPTIONS
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
-from states.registry import Signature, check_arguments, find_state
+from states.registry import Signature, check_arguments, find_state, watches
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A state as the compiler knows it: its arguments, and whether it does something when a watched one changes."""
+    """A state as the compiler knows it: its arguments, and whether its family acts on a watched change."""
 
     signature: Signature
     watches: bool
@@ -32,8 +32,7 @@ Lookup = Callable[[str], Known]
 @cache
 def on_minion(name: str) -> Known:
     """A state that minions run. Raises ArgumentError."""
-    found = find_state(name)
-    return Known(found.signature, found.watch is not None)
+    return Known(find_state(name).signature, watches(name.partition(".")[0]))
 
 
 def on_master(name: str) -> Known:

@@ -157,7 +157,8 @@ class Session:
             for at in range(max(1, number - 1), min(len(lines), number + 1) + 1)
         )
         end = "\n " if error.help else ""
-        message = f"{self._shown(error.message)}; line {number} of the rendered text of {rendered.file}:\n{excerpt}{end}"
+        told = f"{self._shown(error.message)}; line {number} of the rendered text of {rendered.file}"
+        message = f"{told}:\n{excerpt}{end}"
         return SlsError(message, where=Where(rendered.file, rendered.line(number)), help=error.help)
 
     def _failure(self, error: Exception, file: str) -> SlsError:

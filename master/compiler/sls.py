@@ -17,7 +17,7 @@ _MOST_FILES = 5000
 
 @dataclass(slots=True)
 class High:
-    """All that the files of one compilation declare: `ids` in the order of rendering, each with its states."""
+    """All that the files of one compilation declare: the states of each id, a file's own before its includes'."""
 
     ids: dict[str, dict[str, Declaration]] = field(default_factory=dict)
     extends: list[Declaration] = field(default_factory=list)
@@ -25,7 +25,7 @@ class High:
     files: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def declarations(self) -> list[Declaration]:
-        """Every state, in the order of rendering."""
+        """Every state, in that order."""
         return [declaration for states in self.ids.values() for declaration in states.values()]
 
 
@@ -35,11 +35,16 @@ class Loader:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._order = _FIRST_ORDER
+        self._first: dict[str, Declaration] = {}
         self.high = High()
 
-    def load(self, environment: str, sls: str, where: Where | None = None) -> list[Declaration]:
-        """Load `sls`, if it is not yet loaded; what was declared by it and its includes is returned."""
-        sls = sls.replace("/", ".").strip(".")
+    def load(self, environment: str, sls: str, where: Where | None = None) -> None:
+        """Load `sls` with what it includes, unless it is loaded."""
+        for declaration in self._load(environment, sls.replace("/", ".").strip("."), where):
+            self.high.ids.setdefault(declaration.id, {})[declaration.state] = declaration
+
+    def _load(self, environment: str, sls: str, where: Where | None) -> list[Declaration]:
+        """What `sls` declares and, behind that, what its includes declare: Salt's order, which breaks ties."""
         if (environment, sls) in self.high.files:
             return []
         document = self._document(environment, sls, where)
@@ -52,7 +57,7 @@ class Loader:
             included += self._include(environment, document, inclusion)
         for declaration in included:
             declaration.included_from.append(sls)
-        return included + self._add(reader.content(document.data))
+        return self._add(reader.content(document.data)) + included
 
     def _document(self, environment: str, sls: str, where: Where | None) -> Document:
         roots = self._session.roots(environment, where)
@@ -69,7 +74,7 @@ class Loader:
             raise SlsError(f"{inclusion.sls!r} leads above the top of the tree", where=inclusion.where)
         found: list[Declaration] = []
         for sls in self._session.roots(target, inclusion.where).matching_sls(name):
-            found += self.load(target, sls, inclusion.where)
+            found += self._load(target, sls, inclusion.where)
         return found
 
     def _add(self, content: Content) -> list[Declaration]:
@@ -77,12 +82,10 @@ class Loader:
             if declaration.argument("order") is None:
                 declaration.order = self._order
                 self._order += 1
-            states = self.high.ids.setdefault(declaration.id, {})
-            other = next(iter(states.values()), None)
-            if other is not None and (other.sls, other.environment) != (declaration.sls, declaration.environment):
+            other = self._first.setdefault(declaration.id, declaration)
+            if (other.sls, other.environment) != (declaration.sls, declaration.environment):
                 message = f"the id {declaration.id!r} is already declared in {other.where}"
                 raise SlsError(message, where=declaration.where, help="give one of them another id, or use 'extend'")
-            states[declaration.state] = declaration
         self.high.extends += content.extends
         self.high.exclusions += content.exclusions
         return content.declarations
