@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ MOST_EVENTS = 200.0
 
 MOST_STEPS = 100_000
 """Position that a step can have at most."""
+
+CLOCK_TRUST = 7 * 86400.0
+"""Seconds in the past in which a minion's time stamp is believed: it may have waited that long for the master."""
 
 _UNASKED = frozenset({JobState.PENDING, JobState.LOST})
 """States that only the master gives."""
@@ -115,9 +119,10 @@ class Intake:
         minion = session.minion
         reason = live.scrubber.text(record.reason)
         value = stored_value(record.value, live)
+        at = believed(record.at, time.time())
 
         def write(tx: Transaction) -> bool:
-            return jobrows.advance(tx, live.job, minion, record.state, reason, value, record.at, live.request.cause)
+            return jobrows.advance(tx, live.job, minion, record.state, reason, value, at, live.request.cause)
 
         return write, _Update(live, minion, record.state, record.value)
 
@@ -129,9 +134,10 @@ class Intake:
         if isinstance(step, StepStarted):
             name = live.scrubber.text(step.name)
             started = dataclasses.replace(step, name=name)
-            return lambda tx: jobrows.step_started(tx, live.job, minion, started, step.started, cause)
+            begun = believed(step.started, time.time())
+            return lambda tx: jobrows.step_started(tx, live.job, minion, started, begun, cause)
         ended = StepEnded(step.index, scrubbed(step.result, live.scrubber))
-        at = step.result.started + step.result.duration
+        at = believed(step.result.started + step.result.duration, time.time())
         return lambda tx: jobrows.step_ended(tx, live.job, minion, ended, at, cause)
 
     def _event(self, session: Session, record: EventRaised) -> _Write | None:
@@ -146,7 +152,13 @@ class Intake:
             return None
         data = Scrubber().data(record.data)
         assert isinstance(data, dict)
-        return lambda tx: bool(tx.event(tag, data, record.at))
+        at = believed(record.at, time.time())
+        return lambda tx: bool(tx.event(tag, data, at))
+
+
+def believed(at: float, now: float) -> float:
+    """A minion's time stamp, or `now` when its clock cannot be right (both in seconds since the epoch)."""
+    return at if now - CLOCK_TRUST <= at <= now else now
 
 
 def stored_value(value: Data, live: Live) -> Data:

@@ -48,6 +48,7 @@ class ApiServer:
         self._group = os.getegid()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._closing = False
 
     async def start(self, group: int | None = None) -> None:
         """Listen. Raises StackmasterError when the socket cannot be made."""
@@ -71,6 +72,7 @@ class ApiServer:
 
     async def close(self) -> None:
         """Take no more calls and end those that wait."""
+        self._closing = True
         if self._server is not None:
             self._server.close()
         for task in list(self._connections):
@@ -96,6 +98,10 @@ class ApiServer:
                 await connection.send({"id": None, "error": error_data(error)})
         except (ConnectionError, asyncio.IncompleteReadError):
             log.debug("a client of the API left")
+        except asyncio.CancelledError:
+            # asyncio's server reports a handler that was cancelled as a fault; here it is how `close` ends it
+            if not self._closing:
+                raise
         finally:
             self._connections.discard(task)
             writer.close()

@@ -109,6 +109,10 @@ class MasterProcess:
             self.log.close()
         return time.monotonic() - begun
 
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.stop(signal.SIGKILL)
+
     # --- the API ------------------------------------------------------------------------------------------------
 
     def call(self, name: str, **args: Any) -> dict[str, Any]:
@@ -122,7 +126,7 @@ class MasterProcess:
         found: list[Event] = []
         with Client(self.socket) as client:
             stream = client.stream("events.tail", {"pattern": "*", "since": since})
-            while not found or found[-1].seq < last:
+            while (found[-1].seq if found else since) < last:
                 event = stream.next(PATIENCE)
                 assert event is not None, "the events ended early"
                 found.append(event)
