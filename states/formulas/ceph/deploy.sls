@@ -18,6 +18,7 @@
 {%-   endfor %}
 {%- endfor %}
 {%- set block = pools.values() | selectattr("application", "defined") | selectattr("application", "equalto", "rbd") | list %}
+{%- set content = pools or ceph.users or ceph.options %}
 {%- set fsid = (ceph.fsid or "${steps.keys.*.fsid}") | json %}
 
 keys:
@@ -86,6 +87,7 @@ services:
       - salt: hosts
 {%-   endif %}
 {%- endif %}
+{%- if content %}
 
 # Meanwhile what the cluster holds: pools without data need no OSD yet.
 cluster:
@@ -95,6 +97,7 @@ cluster:
     - sls: ceph.cluster
     - require:
       - gate: quorum
+{%- endif %}
 
 ready:
   gate.until:
@@ -108,7 +111,10 @@ ready:
     - interval: {{ ceph.waits.interval }}
     - timeout: {{ ceph.waits.ready }}
     - require:
+      - gate: quorum
+{%- if content %}
       - salt: cluster
+{%- endif %}
 {%- if servers %}
       - salt: services
 {%- endif %}
@@ -131,7 +137,11 @@ client_keys:
     - tgt_type: list
     - kwarg: {{ {"entities": users} | json }}
     - require:
+{%-   if content %}
       - salt: cluster
+{%-   else %}
+      - gate: quorum
+{%-   endif %}
 {%- endif %}
 {%- if roles.clients %}
 
