@@ -14,8 +14,8 @@ from protocol.errors import StateError
 from protocol.results import Change
 
 Perform = Callable[[], Data]
-"""Makes one change true. Returns details that only doing it can tell (or None). Raises StateError, or DeedError when
-the deed was done and came out badly."""
+"""Makes one change true. Returns details that only doing it can tell (or None). Raises StateError, DeedError when
+the deed was done and came out badly, or NoDifferenceError when it changed nothing."""
 
 Access = Literal["reads", "changes", "runs-code"]
 """What a function may do to a host: look only, change it, or run what the caller wrote."""
@@ -28,6 +28,11 @@ class DeedError(StateError):
     def __init__(self, message: str, details: Data = None, *, help: str = "") -> None:
         super().__init__(message, help=help)
         self.details = details
+
+
+class NoDifferenceError(StateError):
+    """Raised by a perform whose deed was done, is well, and made no difference, as only doing it could tell (a
+    stateful command that says so): its change is not told; the message is the state's comment."""
 
 
 @dataclass(frozen=True, slots=True)

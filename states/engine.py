@@ -19,7 +19,7 @@ from protocol.results import Change, Progress, StepEnded, StepResult, StepStarte
 from protocol.secrets import UNKNOWN
 from states import conditions, registry
 from states.context import Context
-from states.contract import DeedError, Plan
+from states.contract import DeedError, NoDifferenceError, Plan
 
 NOTHING_DONE: Final[Mapping[int, StepResult]] = MappingProxyType({})
 TRACE_LENGTH: Final = 4000
@@ -184,14 +184,18 @@ class _Engine:
         """What a plan comes to: foretold in a dry run, else performed."""
         if self._context.test and plan.actions:
             return _Outcome(None, plan.foretold or _would(plan.changes), plan.changes, plan.warnings)
+        comment = plan.comment
         for action in plan.actions:
             try:
                 details = action.perform()
+            except NoDifferenceError as said:
+                comment = said.message
+                continue
             except DeedError as error:
                 self._made.append(replace(action.change, details=error.details))
                 return replace(self._failed(_said(error)), warnings=plan.warnings)
             self._made.append(action.change if details is None else replace(action.change, details=details))
-        return _Outcome(True, plan.comment, tuple(self._made), plan.warnings)
+        return _Outcome(True, comment, tuple(self._made), plan.warnings)
 
     # --- what goes wrong --------------------------------------------------------------------------------------
 

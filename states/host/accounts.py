@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from protocol.errors import StateError
 from protocol.secrets import Secret
 from states.context import Context
 from states.host.files import failure
+from states.host.process import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,36 @@ def memberships(known: dict[str, Group], name: str) -> set[str]:
     return {group.name for group in known.values() if name in group.members}
 
 
+def find_user(ctx: Context, name: str) -> User | None:
+    """The user, also one that only the host's name service (LDAP, systemd) knows when the root is the host's own."""
+    known = users(ctx.root).get(name)
+    if known is None and ctx.root == Path("/"):
+        try:
+            row = pwd.getpwnam(name)
+        except KeyError:
+            return None
+        return User(row.pw_name, row.pw_uid, row.pw_gid, row.pw_gecos, row.pw_dir, row.pw_shell)
+    return known
+
+
+def account(ctx: Context, name: str) -> Account | None:
+    """Whom a command runs as that runs as `name`, with all his groups; None in a dry run that foretells the user.
+
+    Raises StateError when there is no such user.
+    """
+    found = find_user(ctx, name)
+    if found is None:
+        if ctx.assumed():
+            return None
+        raise StateError(
+            f"there is no user {name!r} to run commands as", help="declare it with user.present and require that"
+        )
+    if ctx.root == Path("/"):
+        return Account(found.uid, found.gid, tuple(os.getgrouplist(name, found.gid)))
+    known = groups(ctx.root)
+    return Account(found.uid, found.gid, tuple(sorted(known[each].gid for each in memberships(known, name))))
+
+
 def uid_of(ctx: Context, user: str) -> int | None:
     """The number of `user` (a name or a number) on this host; None in a dry run that foretells who is missing.
 
@@ -73,14 +105,9 @@ def uid_of(ctx: Context, user: str) -> int | None:
     """
     if user.isdigit():
         return int(user)
-    known = users(ctx.root).get(user)
+    known = find_user(ctx, user)
     if known is not None:
         return known.uid
-    if ctx.root == Path("/"):
-        try:
-            return pwd.getpwnam(user).pw_uid
-        except KeyError:
-            pass
     if ctx.assumed():
         return None
     raise StateError(f"there is no user {user!r}", help="declare it with user.present and require that")
