@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from master.compiler.top import Tops
 from protocol.assignment import Assignment
 from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
-from protocol.secrets import Scrubber, Secret, literals, reveal
+from protocol.secrets import Scrubber, literals, reveal
 from protocol.target import Subject
 
 __all__ = ["Compiled", "CompilerOptions", "Request", "Roots", "compile_assignment", "compile_pillar"]
@@ -52,7 +52,7 @@ class _Compilation:
         self._scrubber = Scrubber()
         self._warnings: list[str] = []
         self._grains: dict[str, Any] = mark(dict(request.grains) | {"id": request.minion})
-        self._words = SecretWords(request.options.secret_words)
+        self._words = SecretWords(request.options.secret_words, literals(request.pillar_override))
 
     def telling(self, call: Callable[[], T]) -> T:
         """What `call` gives; any error of the input as a SlsError without secrets."""
@@ -82,15 +82,12 @@ class _Compilation:
         """The pillar for templates, and the same with its secrets marked, which from here on are never told."""
         request = self._request
         roots = {name: FileRoots(paths, name) for name, paths in request.roots.pillar.items()}
-        given = literals(request.pillar_override)
-        override = reveal(request.pillar_override)
-        assert isinstance(override, dict)
-        session = self._session(roots, mark(override))
+        override = {key: mark(reveal(value)) for key, value in request.pillar_override.items()}
+        session = self._session(roots, override)
         subject = Subject(request.minion, self._grains, {})
         compiler = Pillar(session, self._words, secrets_by_grains=request.options.secrets_by_grains)
         compiled = compiler.compiled(Tops(session, subject, request.nodegroups), roots, override)
-        marked = _with_secrets(self._words.marked(compiled), given)
-        assert isinstance(marked, dict)
+        marked = {str(key): self._words.marked(value, str(key)) for key, value in compiled.items()}
         self._scrubber.add(literals(marked))
         return compiled, marked
 
@@ -135,15 +132,6 @@ class _Compilation:
 
     def _shown(self, text: str) -> str:
         return self._scrubber.text(self._guard.text(text))
-
-
-def _with_secrets(value: Data, given: Set[str]) -> Data:
-    """A copy of `value` in which every string that is one of `given` is a Secret."""
-    if isinstance(value, Mapping):
-        return {key: _with_secrets(item, given) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_secrets(item, given) for item in value]
-    return Secret(value) if isinstance(value, str) and value[:] in given else value
 
 
 def _formulas() -> list[Path]:

@@ -11,11 +11,10 @@ from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any
 
-from protocol.target import Subject, parse
-
 from master.compiler.filters import flatten, to_json
 from master.compiler.merge import merged, traverse, update
 from protocol.errors import SlsError
+from protocol.target import Subject, parse
 from states.registry import function_names
 
 Log = Callable[[str], None]
@@ -182,7 +181,10 @@ class Functions:
     def _matcher(self, kind: str) -> Callable[..., bool]:
         def match(tgt: Any, *_args: Any, **_kwargs: Any) -> bool:
             subject = Subject(self._minion, self._grains, self._pillar)
-            return bool(parse(tgt, kind, self._nodegroups).matches(subject))
+            target = parse(tgt, kind, self._nodegroups)
+            if target.problem:
+                raise SlsError(f"the target {tgt!r} cannot be read: {target.problem}")
+            return target.matches(subject)
 
         return match
 

@@ -28,6 +28,9 @@ from protocol.secrets import Secret
 MAX_RENDERED = 16 * 1024 * 1024
 """Characters of one rendered file."""
 
+_LONGEST_COMMENT = 200
+"""Lines that a comment within literal text may take before lines are no longer traced exactly."""
+
 _PYTHON2 = {"iteritems": "items", "itervalues": "values", "iterkeys": "keys", "has_key": "__contains__"}
 """Methods of mappings that formulas of the Python 2 time call, and what they are today."""
 
@@ -213,17 +216,26 @@ class _Tracer:
         pairs = sorted((code, line) for line, code in template.debug_info)
         self._codes = [code for code, _ in pairs]
         self._origins = [line for _, line in pairs]
+        constants = getattr(template.root_render_func, "__code__", None)
+        self._literals = frozenset(map(id, constants.co_consts)) if constants is not None else frozenset()
         self._lines = [0]
 
     def add(self, piece: str, code_line: int) -> None:
         """Note a piece of output made at line `code_line` of the compiled template."""
         position = bisect_right(self._codes, code_line) - 1
         origin = self._origins[position] if position >= 0 else 1
-        parts = piece.split("\n")
-        if parts[0] and not self._lines[-1]:
+        if "\n" not in piece:
+            if piece and not self._lines[-1]:
+                self._lines[-1] = origin
+            return
+        first, *parts = piece.split("\n")
+        if first and not self._lines[-1]:
             self._lines[-1] = origin
-        step = 1 if self._literal(parts, origin) else 0
-        self._lines += [origin + number * step if part else 0 for number, part in enumerate(parts[1:], 1)]
+        literal = id(piece) in self._literals
+        for part in parts:
+            if literal:
+                origin = self._found(part, origin)
+            self._lines.append(origin if part else 0)
 
     def lines(self) -> tuple[int, ...]:
         """The origins of all lines; an empty line is where the line before it was."""
@@ -232,12 +244,13 @@ class _Tracer:
             last = self._lines[number] = line or last
         return tuple(self._lines)
 
-    def _literal(self, parts: list[str], origin: int) -> bool:
-        for number, part in enumerate(parts[1:], 1):
-            if part.strip():
-                index = origin - 1 + number
-                return index < len(self._source) and part in self._source[index]
-        return True
+    def _found(self, part: str, origin: int) -> int:
+        """The line below `origin` that holds the literal text `part`: the next one, unless a comment lies between."""
+        if part.strip():
+            for index in range(origin, min(origin + _LONGEST_COMMENT, len(self._source))):
+                if part in self._source[index]:
+                    return index + 1
+        return min(origin + 1, len(self._source))
 
 
 def file_context(file: str, sls: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ class Pillar:
             if assigned.by_grains and not self._secrets_by_grains:
                 self._refuse_secrets(assigned)
             whole = merged(whole, deepcopy(data))
-        return dict(merged(whole, plain(override)))
+        return dict(merged(whole, override))
 
     def _file(
         self, environment: str, sls: str, assigned: Assigned, inclusion: Inclusion | None = None

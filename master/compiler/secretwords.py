@@ -49,9 +49,10 @@ _LOOKS = Scrubber()
 
 
 class SecretWords:
-    """Tells secrets by `words`, compared without regard to case."""
+    """Tells secrets by `words`, compared without regard to case; each value that is one of `given` is secret too."""
 
-    def __init__(self, words: Iterable[str] = SECRET_WORDS) -> None:
+    def __init__(self, words: Iterable[str] = SECRET_WORDS, given: Iterable[str] = ()) -> None:
+        self._given = frozenset(given)
         self._words = frozenset(word.lower() for word in words)
         self._plural = frozenset(word + "s" for word in self._words)
 
@@ -72,7 +73,8 @@ class SecretWords:
             return [self.marked(item, key, many) for item in value]
         secret = inside or self.names_secret(key)
         if isinstance(value, str):
-            return Secret(value) if value and (secret or looks_secret(value)) else value
+            hidden = secret or isinstance(value, Secret) or value in self._given or looks_secret(value)
+            return Secret(value) if value and hidden else value
         if secret and isinstance(value, int | float) and not isinstance(value, bool):
             return Secret(str(value))
         plain: Data = value

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.target import Subject, parse
-
 from master.compiler.render import Document, Session
+from master.compiler.trust import by_claims
 from master.compiler.yaml import List, Map, line_of
-from protocol.errors import InputError, SlsError, Where
+from protocol.errors import SlsError, Where
+from protocol.target import KINDS, Subject, Target, parse
 
 _OPTIONS = ("match", "order", "ignore_missing")
 
@@ -33,7 +33,6 @@ class Tops:
     def __init__(self, session: Session, subject: Subject, nodegroups: Mapping[str, Any]) -> None:
         self._session = session
         self._subject = subject
-        self._stranger = Subject(subject.id, {"id": subject.id}, subject.pillar)
         self._nodegroups = nodegroups
 
     def assigned(self, environments: Iterable[str]) -> list[Assigned]:
@@ -88,17 +87,20 @@ class Tops:
             if not isinstance(listed, list):
                 raise SlsError(f"the target {expression!r} must have a list of SLS names", where=where)
             options = _options(listed)
-            if self._matches(expression, options, where, self._subject):
-                by_grains = not self._matches(expression, options, where, self._stranger)
-                found += self._items(document, section, listed, options, by_grains)
+            target = self._target(expression, options, where)
+            if target.matches(self._subject):
+                found += self._items(document, section, listed, options, by_claims(target, self._subject))
         return found
 
-    def _matches(self, expression: Any, options: Mapping[str, Any], where: Where, subject: Subject) -> bool:
-        try:
-            kind = str(options.get("match", "compound"))
-            return bool(parse(str(expression), kind, self._nodegroups).matches(subject))
-        except InputError as error:
-            raise SlsError(f"the target {expression!r}: {error.message}", where=where, help=error.help) from None
+    def _target(self, expression: Any, options: Mapping[str, Any], where: Where) -> Target:
+        kind = str(options.get("match", "compound"))
+        if kind not in KINDS:
+            help = "there is " + ", ".join(sorted(KINDS))
+            raise SlsError(f"the target {expression!r} has an unknown 'match': {kind!r}", where=where, help=help)
+        target = parse(str(expression), kind, self._nodegroups)
+        if target.problem:
+            raise SlsError(f"the target {expression!r} cannot be read: {target.problem}", where=where)
+        return target
 
     def _items(
         self, document: Document, section: str, items: list[Any], options: Mapping[str, Any], by_grains: bool
