@@ -167,7 +167,7 @@ def _status(ctx: Context, command: str, chunk: Chunk, *, missing: int = 127) -> 
     timeout = _option(chunk, "timeout")
     umask = _option(chunk, "umask")
     try:
-        executable = str(ctx.path(str(shell)))
+        executable = str(ctx.shell(str(shell)))
         completed = process.run(
             ctx,
             [executable, "-c", command],

@@ -51,6 +51,11 @@ class Context:
             raise StateError("a path must not hold a NUL character")
         return self.root / path.lstrip("/")
 
+    def shell(self, path: str) -> Path:
+        """Where the shell `path` is: a private root may hold its own, else it is the host's. Raises StateError."""
+        own = self.path(path)
+        return own if own.exists() else Path(path)
+
     def source(self, source: str) -> Path:
         """Where the content of a `salt://` source of the chunk at hand lies. Raises StateError."""
         ref = self.sources.get(source)

@@ -83,7 +83,7 @@ def complete(
     ctx: Context, command: str, options: Shell, *, stdin: str | None = None, background: bool = False
 ) -> process.Completed:
     """As `run`, and give all that is known of the command that ended."""
-    shell = str(ctx.path(options.shell)) if not options.root else options.shell
+    shell = str(ctx.shell(options.shell)) if not options.root else options.shell
     env = _environment(ctx, options)
     if background:
         argv = [shell, "-c", _BACKGROUND, shell, _plain(command)]
