@@ -178,7 +178,7 @@ def append_audit(rows: Rows, at: float, user: str, call: str, arguments: Mapping
     row = rows.execute("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
     number, before = (1, b"") if row is None else (row[0] + 1, row[1])
     text = json.dumps(arguments, sort_keys=True, default=str)
-    values = (number, at, user, call, text, outcome)
+    values = (number, float(at), user, call, text, outcome)
     rows.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, _chain(before, values)))
 
 
