@@ -15,6 +15,7 @@ StackmasterError
 ├── NoTargetError         the target matched nobody (exit 6)
 ├── UnreachableError      the master, a minion or a service does not answer (exit 1)
 ├── DeadlineError         it took longer than allowed; says what was waited for
+├── ExpressionError       a condition cannot be decided on the data at hand
 ├── StateError            a state could not be looked at or made true on the host
 └── StoreError            the database refused or is damaged
 """
@@ -149,6 +150,16 @@ class DeadlineError(StackmasterError):
     """It took longer than allowed."""
 
     code = "deadline"
+
+
+class ExpressionError(StackmasterError):
+    """A condition cannot be decided on the data at hand; `path` is what is missing or of a wrong type, when known."""
+
+    code = "expression"
+
+    def __init__(self, message: str, *, path: str = "", where: Where | None = None, help: str = "") -> None:
+        super().__init__(message, where=where, help=help)
+        self.path = path
 
 
 class StateError(StackmasterError):
