@@ -158,7 +158,7 @@ def test_long_values_are_cut_in_explanations() -> None:
         ("a = 1", 3, "cannot be read"),
         ("a == 'x", 6, "cannot be read"),
         ("a & b", 3, "cannot be read"),
-        ("1 < a < 3", 8, "cannot be chained"),
+        ("1 < a < 3", 7, "cannot be chained"),
         ("(a", 3, "where ')' is expected"),
         ("a[1", 4, "where ']' is expected"),
         ("a.1", 3, "where a key is expected"),
