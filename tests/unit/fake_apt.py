@@ -110,7 +110,8 @@ if me == "apt-get":
     if verb == "update":
         world["offers"].update(world.pop("after_update", {}))
         world["after_update"] = {}
-        (root / "var/lib/apt/lists/fake_Packages").touch()
+        for name in ["fake_Packages", *world["lists"]]:
+            (root / "var/lib/apt/lists" / name).touch()
         os.utime(root / "var/lib/apt/lists")
         world_file.write_text(json.dumps(world))
         sys.exit(0)
@@ -159,7 +160,8 @@ else:
 @dataclass
 class FakeApt:
     """The make-believe host. `offers` is what the lists have, `after_update` what fetching them adds, `installed` maps
-    a name to [version, dpkg state, selection], `fails` a command to what its next calls say instead of working."""
+    a name to [version, dpkg state, selection], `fails` a command to what its next calls say instead of working, `lists`
+    names the files that fetching leaves."""
 
     root: Path
     offers: dict[str, dict[str, list[str]]] = field(default_factory=dict)
@@ -167,6 +169,7 @@ class FakeApt:
     installed: dict[str, list[str]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     fails: dict[str, list[str]] = field(default_factory=dict)
+    lists: list[str] = field(default_factory=list)
 
     def lay(self) -> None:
         """Write it all under `root`; lists are fresh, sources old."""
@@ -198,6 +201,7 @@ class FakeApt:
             "installed": self.installed,
             "broken": self.broken,
             "fails": self.fails,
+            "lists": self.lists,
         }
         (self.root / "fake/world.json").write_text(json.dumps(world))
         stanzas = []
