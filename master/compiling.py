@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from master.compiler.pool import Pool
@@ -12,9 +14,11 @@ from master.config import MasterSettings
 from master.inventory import Inventory
 from master.jobs import JobRequest
 from protocol import codec
+from protocol.assignment import Assignment
 from protocol.data import Data
 from protocol.names import MinionId
 from protocol.secrets import Scrubber
+from states.host.grains import gather
 
 
 class Compiling:
@@ -34,6 +38,12 @@ class Compiling:
     async def job(self, minion: MinionId, job: JobRequest) -> Compiled:
         """The assignment of a minion for an apply. Raises SlsError."""
         return await self._pool.compile(self._request(minion, job.sls, job.environment, job.pillar))
+
+    async def orchestration(self, sls: tuple[str, ...], pillar: Mapping[str, Data], environment: str) -> Assignment:
+        """The steps of an orchestration, compiled for this host under Salt's name for it. Raises SlsError."""
+        own = MinionId(f"{socket.gethostname()}_master")
+        request = self._request(own, sls, environment, pillar, {**gather(), "id": own})
+        return (await self._pool.compile(replace(request, states="master"))).assignment
 
     async def pillar(self, minion: MinionId) -> Mapping[str, Data]:
         """The pillar of a minion, with Secrets. Raises SlsError."""

@@ -32,6 +32,7 @@ from master.inventory import Inventory
 from master.jobs import Jobs
 from master.keys import Keys
 from master.orders import ARGUMENT_WORDS
+from master.runs.driver import Runs
 from master.sessions import Handlers, Session, Sessions
 from master.store import queries
 from master.store.store import Store
@@ -104,6 +105,7 @@ class Daemon:
         own = identity.load_or_create(settings.state_dir / "identity")
         await self._build(own)
         await self._listen(own)
+        await self.runs.resume()
         self._every(settings.heartbeat / 2, self._sweep)
         self._every(0.5, self._tick)
         self._every(EXPIRE_EVERY, self._expire)
@@ -163,8 +165,13 @@ class Daemon:
         self.intake = Intake(self.store, self.sessions, self.jobs)
         await self.jobs.resume()
         self.keys.on_removed(self._removed)
+        self.runs = Runs(
+            self.jobs, self.bus, self.store, compiling.orchestration, self.inventory.expand,
+            accepted=lambda: self.keys.accepted, present=lambda: set(self.sessions.connected),
+        )  # fmt: skip
+        self._closing.push_async_callback(self.runs.close)
         self._parts = Parts(
-            settings, self.store, self.bus, self.keys, self.sessions, self.inventory, self.jobs, None,
+            settings, self.store, self.bus, self.keys, self.sessions, self.inventory, self.jobs, self.runs,
             compiling.pillar, compiling.show, time.time(),
         )  # fmt: skip
 
@@ -239,7 +246,7 @@ class Daemon:
 
     async def _sweep(self) -> None:
         self.sessions.sweep()
-        notify(f"STATUS={len(self.sessions)} minions connected, {self.jobs.running} jobs")
+        notify(f"STATUS={len(self.sessions)} minions connected, {self.jobs.running} jobs, {self.runs.running} runs")
 
     async def _tick(self) -> None:
         await self.jobs.tick()

@@ -151,6 +151,11 @@ def append_journal(rows: Rows, run: RunId, at: float, entry: Mapping[str, Data])
     return int(row[0])
 
 
+def forget_journal_beginning(rows: Rows, run: RunId) -> None:
+    """Remove the first entry of a run's journal: what the run was made of."""
+    rows.execute("DELETE FROM journal WHERE run = ? AND number = 1", (run,))
+
+
 def journal(rows: Rows, run: RunId) -> list[tuple[int, float, Mapping[str, Data]]]:
     """A run's journal: number, time, entry."""
     found = rows.execute("SELECT number, at, entry FROM journal WHERE run = ? ORDER BY number", (run,))

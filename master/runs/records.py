@@ -1,0 +1,105 @@
+"""Runs as they are stored and shown: the first and last entries of a journal, each step's latest news, summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from master.runs import journal
+from master.store import queries
+from master.store.keyring import Rows
+from master.store.queries import RunRow
+from master.store.store import Transaction
+from protocol.errors import StackmasterError, StoreError
+from protocol.names import JobId, RunId
+
+if TYPE_CHECKING:
+    from protocol.data import Data
+
+
+def beginning(assignment: bytes, now: float) -> dict[str, Data]:
+    """The first entry: what the run is made of, and when it begins."""
+    return {"what": "assignment", "now": now, "assignment": assignment}
+
+
+def told(step: str, what: str, data: Mapping[str, Data], now: float) -> dict[str, Data]:
+    """What was told of a step."""
+    return {"what": "told", "step": step, "state": what, "data": data, "at": now}
+
+
+def assignment(entries: Sequence[Mapping[str, Data]]) -> bytes:
+    """The assignment a run is made of. Raises StoreError."""
+    found = entries[0].get("assignment") if entries else None
+    if not isinstance(found, bytes):
+        raise StoreError("the journal of a run has no beginning")
+    return found
+
+
+def begun(entries: Sequence[Mapping[str, Data]]) -> float:
+    """When the run began, in seconds since the epoch."""
+    return float(cast(float, entries[0]["now"]))
+
+
+def events(entries: Sequence[Mapping[str, Data]]) -> Iterator[tuple[float, journal.Stored]]:
+    """The events that a run took in, with their times. Raises StoreError."""
+    return (journal.read(entry) for entry in entries if "kind" in entry)
+
+
+def end(tx: Transaction, run: RunId, state: str, now: float) -> None:
+    """The run is over: told and stored; what it was made of may hold secrets and goes."""
+    steps = {step: dict(news) for step, news in _latest(entry for _, _, entry in queries.journal(tx, run)).items()}
+    told = {step: {"result": news.get("result"), "comment": news.get("comment", "")} for step, news in steps.items()}
+    tx.event(f"run/{run}/ended", {"state": state, "steps": cast("Data", told)}, now, run)
+    queries.end_run(tx, run, state, now)
+    queries.forget_journal_beginning(tx, run)
+
+
+def broken(tx: Transaction, row: RunRow, error: StackmasterError, now: float) -> None:
+    """A run that cannot be taken up after a restart has failed."""
+    data: dict[str, Data] = {"reason": f"the master restarted, and: {error.message}", "help": error.help}
+    queries.append_journal(tx, row.run, now, {"what": "broken", **data})
+    end(tx, row.run, "failed", now)
+
+
+def job_caused_by(rows: Rows, cause: str) -> JobId | None:
+    """The job that was started for a cause, if it was."""
+    row = rows.execute("SELECT job FROM jobs WHERE cause = ? ORDER BY job LIMIT 1", (cause,)).fetchone()
+    return None if row is None else JobId(row[0])
+
+
+def summary(row: RunRow) -> dict[str, Data]:
+    """A run in a list."""
+    return {
+        "run": row.run, "sls": row.request.get("sls"), "test": row.request.get("test"), "state": row.state,
+        "user": row.user, "began": row.created, "ended": row.ended,
+    }  # fmt: skip
+
+
+def shown(row: RunRow, entries: Sequence[Mapping[str, Data]]) -> dict[str, Data]:
+    """A run with its steps, each with its latest news."""
+    latest = _latest(iter(entries))
+    steps: list[Data] = []
+    declared = cast(Sequence[Mapping[str, Any]], row.request.get("steps") or ())
+    for step in declared:
+        steps.append({"state": "waiting", **step, **latest.pop(str(step["id"]), {})})
+    steps += [{"id": id, **news} for id, news in latest.items()]
+    reason = next((entry["reason"] for entry in entries if entry.get("what") == "broken"), "")
+    return {**summary(row), "environment": row.request.get("environment"), "steps": steps, "reason": reason}
+
+
+def _latest(entries: Iterator[Mapping[str, Data]]) -> dict[str, dict[str, Data]]:
+    """What was last told of each step; `state` is running, or how it ended."""
+    latest: dict[str, dict[str, Data]] = {}
+    for entry in entries:
+        if entry.get("what") != "told":
+            continue
+        news = latest.setdefault(str(entry["step"]), {})
+        data = cast("Mapping[str, Data]", entry["data"])
+        news.update(data)
+        if entry["state"] == "ended":
+            news["state"] = "ended"
+            news.pop("reason", None)
+        else:
+            news["state"] = "running"
+            news.setdefault("began", entry["at"])
+    return latest
