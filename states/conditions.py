@@ -11,10 +11,10 @@ from typing import Final
 
 from protocol.assignment import Chunk
 from protocol.data import Data
-from protocol.errors import ArgumentError, StateError
+from protocol.errors import StateError
 from states import registry
 from states.context import Context
-from states.host import accounts, process
+from states.host import process, shell
 
 CHECK_SUCCEEDED: Final = "check_cmd determined the state succeeded"
 CHECK_FAILED: Final = "check_cmd determined the state failed"
@@ -162,26 +162,24 @@ def _inside(value: Data, part: str) -> Data:
 
 def _status(ctx: Context, command: str, chunk: Chunk, *, missing: int = 127) -> int:
     """The exit status of a shell command; 0 also for one of `success_retcodes`; `missing` when there is no shell."""
-    shell = _option(chunk, "shell") or "/bin/sh"
-    cwd = _option(chunk, "cwd")
-    timeout = _option(chunk, "timeout")
-    umask = _option(chunk, "umask")
     try:
-        executable = str(ctx.shell(str(shell)))
-        completed = process.run(
-            ctx,
-            [executable, "-c", command],
-            env=_environment(chunk),
-            cwd=ctx.path(str(cwd)) if cwd else None,
-            deadline=float(timeout) if isinstance(timeout, int | float) else None,
-            accept=None,
-            account=_account(ctx, _option(chunk, "runas")),
-            umask=int(str(umask), 8) if umask else 0o022,
-        )
+        completed = shell.complete(ctx, command, _shell(chunk))
     except process.CommandMissing:
         return missing
-    successes = _listed(_option(chunk, "success_retcodes"))
-    return 0 if completed.status in successes else completed.status
+    return 0 if shell.succeeded(completed, _listed(_option(chunk, "success_retcodes"))) else completed.status
+
+
+def _shell(chunk: Chunk) -> shell.Shell:
+    """How the commands of the conditions are run: as those of the state."""
+    text = {name: str(_option(chunk, name) or "") for name in ("cwd", "root", "runas", "prepend_path")}
+    timeout = _option(chunk, "timeout")
+    return shell.Shell(
+        shell=str(_option(chunk, "shell") or "/bin/sh"),
+        env=shell.environment(_option(chunk, "env")),
+        umask=str(_option(chunk, "umask") or "022"),
+        timeout=float(timeout) if isinstance(timeout, int | float) and not isinstance(timeout, bool) else None,
+        **text,
+    )
 
 
 def _option(chunk: Chunk, name: str) -> Data:
@@ -189,31 +187,6 @@ def _option(chunk: Chunk, name: str) -> Data:
     if name in _listed(chunk.options.get("cmd_opts_exclude")):
         return None
     return chunk.options.get(name, chunk.args.get(name))
-
-
-def _environment(chunk: Chunk) -> dict[str, str]:
-    environment: dict[str, str] = {}
-    env = _option(chunk, "env")
-    for part in [env] if isinstance(env, Mapping) else _listed(env):
-        if not isinstance(part, Mapping):
-            raise ArgumentError(f"{chunk.function}: env must be a mapping or a list of mappings")
-        environment.update((str(key), value if isinstance(value, str) else str(value)) for key, value in part.items())
-    prepend = _option(chunk, "prepend_path")
-    if prepend:
-        environment["PATH"] = f"{prepend}:{environment.get('PATH', process.DEFAULT_PATH)}"
-    return environment
-
-
-def _account(ctx: Context, runas: Data) -> process.Account | None:
-    """Whom `runas` names, with all of his groups."""
-    if runas is None:
-        return None
-    user = accounts.users(ctx.root).get(str(runas))
-    if user is None:
-        raise StateError(f"there is no user {runas!r} to run commands as", help="declare it and require it")
-    known = accounts.groups(ctx.root)
-    extra = tuple(sorted(known[group].gid for group in accounts.memberships(known, user.name)))
-    return process.Account(user.uid, user.gid, extra)
 
 
 def _listed(value: Data) -> Sequence[Data]:

@@ -109,7 +109,6 @@ class _Engine:
 
     def _carry_out(self, chunk: Chunk, decision: Decision) -> tuple[_Outcome, int]:
         """The outcome of a Call, CallWatch or Listen, and how many calls it took."""
-        self._prepare(chunk)
         if isinstance(decision, Listen):
             return self._retried(chunk, lambda: self._plan_watch(chunk))
         outcome, calls = self._retried(chunk, lambda: self._plan(chunk))
@@ -120,7 +119,6 @@ class _Engine:
 
     def _foretell(self, chunk: Chunk) -> _Outcome:
         """What a dry run of `chunk` gives, for a prereq."""
-        self._prepare(chunk)
         before = self._context.test
         self._context.test = True
         try:
@@ -129,9 +127,13 @@ class _Engine:
             self._context.test = before
 
     def _prepare(self, chunk: Chunk) -> None:
+        """Give the state its files and its own deadline. Raises ArgumentError for a timeout that is no time."""
         timeout = chunk.options.get("timeout")
-        usable = isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0
-        self._context.deadline = float(timeout) if usable and isinstance(timeout, int | float) else self._deadline
+        if timeout is None:
+            timeout = self._deadline
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+            raise ArgumentError(f"timeout must be seconds, not {timeout!r}", help="write a number like 30")
+        self._context.deadline = float(timeout)
         self._context.sources = chunk.sources
 
     def _retried(self, chunk: Chunk, planner: Planner) -> tuple[_Outcome, int]:
@@ -153,6 +155,7 @@ class _Engine:
         return replace(outcome, comment="\n".join([*told, outcome.comment])), attempt
 
     def _once(self, chunk: Chunk, planner: Planner) -> _Outcome:
+        self._prepare(chunk)
         reason = conditions.skip_reason(self._context, chunk)
         if reason is not None:
             return _Outcome(True, reason, skipped=True)

@@ -17,7 +17,7 @@ from protocol.results import Change, Progress, StepEnded, StepResult, StepStarte
 from protocol.secrets import UNKNOWN
 from states import engine
 from states.context import Context
-from states.contract import Action, DeedError, Plan
+from states.contract import Action, DeedError, NoDifferenceError, Plan
 from states.registry import state
 
 SECRET = "hunter2-is-not-a-good-one"
@@ -206,6 +206,17 @@ def test_resumed_chunks_are_not_called_again() -> None:
     assert [p.index for p in after.progress] == [1, 1]
 
 
+@state("enginetest.same")
+def same(ctx: Context, name: str) -> Plan:
+    deed = _deed(name, error=NoDifferenceError("it said that nothing changed"))
+    return Plan((Action(Change("run", name), deed),), "never said")
+
+
+def test_a_deed_that_made_no_difference_is_no_change() -> None:
+    last = run(chunk("same", "x")).last
+    assert (last.result, last.comment, last.changes) == (True, "it said that nothing changed", ())
+
+
 class TestWatch:
     def watching(self, *, steps: int = 0, options: dict[str, Data] | None = None) -> Run:
         watched = chunk("make", "x")
@@ -281,9 +292,10 @@ class TestDryRun:
 def test_a_chunk_has_its_own_deadline_and_sources() -> None:
     ref = BlobRef("0" * 64, 3)
     own = Chunk("enginetest", "make", "x", "x", "main", options={"timeout": 7}, sources={"salt://x": ref})
-    run(own, chunk("make", "y"), chunk("make", "z", options={"timeout": True}))
-    assert DIARY.deadlines == [7.0, 600.0, 600.0]
-    assert DIARY.sources == [{"salt://x": ref}, {}, {}]
+    last = run(own, chunk("make", "y"), chunk("make", "z", options={"timeout": "1m"})).last
+    assert DIARY.deadlines == [7.0, 600.0]
+    assert DIARY.sources == [{"salt://x": ref}, {}]
+    assert last.comment == "timeout must be seconds, not '1m' (write a number like 30)"
 
 
 def test_failhard_ends_the_run() -> None:

@@ -76,10 +76,15 @@ def test_conditions(options: dict[str, Data], comment: str) -> None:
     assert bool(result.changes) == (comment == "Success!")
 
 
-def test_a_private_root_has_no_shell_of_this_host(tmp_path: Path) -> None:
-    assert call(root=tmp_path, onlyif="true").comment == "onlyif condition is false"
-    assert call(root=tmp_path, unless="false").comment == "unless condition is true"
+def test_paths_lie_under_a_private_root(tmp_path: Path) -> None:
+    (tmp_path / "made").touch()
     assert call(root=tmp_path, creates="/etc/passwd").comment == "Success!"
+    assert call(root=tmp_path, creates="/made").comment == "/made exists"
+
+
+def test_a_shell_that_is_missing_counts_as_true_for_unless_only() -> None:
+    assert with_options({"onlyif": "true", "shell": "/no/shell"}).comment == "onlyif condition is false"
+    assert with_options({"unless": "false", "shell": "/no/shell"}).comment == "unless condition is true"
 
 
 def test_commands_run_as_the_state_says(tmp_path: Path) -> None:
@@ -88,7 +93,7 @@ def test_commands_run_as_the_state_says(tmp_path: Path) -> None:
     assert call(onlyif='test "$(umask)" = 0077', umask="077").changes
     assert call(onlyif="exit 3", success_retcodes=[3]).changes
     assert call(onlyif='case "$PATH" in /opt/x:*) ;; *) false;; esac', prepend_path="/opt/x").changes
-    assert call(onlyif='test "$PWD" = /', cwd=str(tmp_path), cmd_opts_exclude=["cwd"]).changes
+    assert not call(onlyif=f'test "$PWD" = {tmp_path}', cwd=str(tmp_path), cmd_opts_exclude=["cwd"]).changes
     assert call(onlyif='test "$(id -un)" = nobody', runas="nobody").changes
 
 
@@ -103,8 +108,8 @@ def test_arguments_of_the_state_count_as_well() -> None:
         ({"onlyif": [{"fun": "test.nothing"}]}, "there is no function 'test.nothing'"),
         ({"onlyif": [{"fun": "test.echo"}]}, "needs the argument 'text'"),
         ({"onlyif": "true", "runas": "nobody-here"}, "there is no user 'nobody-here'"),
-        ({"onlyif": "true", "env": ["A=1"]}, "env must be a mapping"),
-        ({"onlyif": Secret("echo secret-in-argv")}, "a secret on the command line"),
+        ({"onlyif": "true", "env": [7]}, "env must be a mapping"),
+        ({"onlyif": "true", "umask": "9"}, "is not a umask"),
         ({"onlyif": "sleep 60", "timeout": 0.2}, "did not end within 0.2 s"),
     ],
 )
@@ -113,6 +118,10 @@ def test_a_broken_condition_fails_the_state(options: dict[str, Data], part: str)
     assert result.result is False
     assert part in result.comment
     assert not result.changes
+
+
+def test_a_secret_command_is_run_and_not_shown() -> None:
+    assert call(onlyif=Secret('test "$(tr -d "\\0" < /proc/$$/cmdline | grep -c sesame-open)" = 0')).changes
 
 
 class TestCheckCommand:
