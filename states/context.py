@@ -44,11 +44,13 @@ class Context:
     scrubber: Scrubber = field(default_factory=Scrubber)
 
     def path(self, path: str) -> Path:
-        """The real place of the absolute `path` of a state. Raises StateError when it is not absolute."""
+        """The real place of the absolute `path` of a state, below `root`. Raises StateError when it is none."""
         if not path.startswith("/"):
             raise StateError(f"{path!r} is not an absolute path", help="begin it with '/'")
         if "\0" in path:
             raise StateError("a path must not hold a NUL character")
+        if ".." in path.split("/"):
+            raise StateError(f"{path!r} goes up by '..'", help="write the path without it")
         return self.root / path.lstrip("/")
 
     def shell(self, path: str) -> Path:

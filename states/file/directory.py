@@ -134,7 +134,7 @@ def _holds_excluded(folder: Path, shown: str, top: str, patterns: str | Sequence
 
 
 def _place(ctx: Context, name: str, allow_symlink: bool) -> Path:
-    path = ctx.path(name.rstrip("/") or "/")
+    path = ctx.path(name)
     if not path.is_symlink():
         return path
     return target(path) if allow_symlink and path.is_dir() else path

@@ -267,7 +267,10 @@ def _encoded(content: Content, encoding: str, errors: str) -> Content:
 
 def _check(ctx: Context, check_cmd: str | Sequence[str]) -> Check | None:
     commands = [check_cmd] if isinstance(check_cmd, str) else [str(each) for each in check_cmd]
-    argvs = [shlex.split(command) for command in commands if command]
+    try:
+        argvs = [shlex.split(command) for command in commands if command]
+    except ValueError as error:
+        raise ArgumentError(f"check_cmd cannot be read: {error}", help="close its quotes") from error
     if not argvs:
         return None
 

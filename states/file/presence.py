@@ -12,6 +12,7 @@ from states.contract import Action, Plan
 from states.host.attributes import LEAVE
 from states.host.files import failure, write_atomic
 from states.host.folders import parents, removal
+from states.host.walk import target
 from states.registry import state
 
 
@@ -56,7 +57,7 @@ def touch(
     makedirs: make the missing directories above
     """
     above = parents(ctx, name, make=makedirs, want=LEAVE)
-    path = ctx.path(name)
+    path = target(ctx.path(name))
     if not os.path.lexists(path):
         return Plan(
             [*above, Action(Change("create", name, "content"), lambda: _make(path, atime, mtime))],

@@ -47,6 +47,7 @@ def parents(ctx: Context, name: str, *, make: bool, want: Wanted) -> list[Action
             raise StateError("there is no root directory", where=Where(str(ctx.root)))
         missing.append(above)
         above = above.parent
+    _check_way(ctx.path(str(above)))
     if missing and not make:
         if ctx.assumed():
             return []
@@ -56,6 +57,15 @@ def parents(ctx: Context, name: str, *, make: bool, want: Wanted) -> list[Action
             help="declare it with file.directory and require that, or set makedirs: True",
         )
     return [creation(ctx, str(path), want) for path in reversed(missing)]
+
+
+def _check_way(path: Path) -> None:
+    """Raises StateError when a link that somebody else owns is on the way to the existing directory `path`."""
+    try:
+        with folder(path):
+            return
+    except OSError as error:
+        raise failure(path, error, "look") from error
 
 
 def creation(ctx: Context, name: str, want: Wanted) -> Action:

@@ -171,7 +171,7 @@ def test_absent(root: Path, name: str) -> None:
     assert snapshot(root).keys() == before.keys() - gone
 
 
-@pytest.mark.parametrize("name", ["/", "//", "/etc/.."])
+@pytest.mark.parametrize("name", ["/", "//", "/./"])
 def test_the_root_directory_stays(root: Path, name: str) -> None:
     with pytest.raises(StateError, match="not removed"):
         plan(context(root), "file.absent", name, {})
