@@ -17,7 +17,7 @@ from pathlib import Path
 
 import zmq
 
-from minion import __version__, runner
+from minion import __version__, processes, runner
 from minion.blobs import Blobs
 from minion.config import SESSION_PORT, Enrolment, MinionSettings
 from minion.jobs import Effect, End, JobBook, Kill, Start
@@ -77,7 +77,7 @@ class Agent:
         self._book = JobBook(settings.parallel_calls)
         self._processes: dict[int, JobId] = {}
         self._adopted: dict[JobId, int] = {}
-        self._kills: dict[JobId, float] = {}
+        self._kills: list[tuple[float, tuple[tuple[int, str], ...]]] = []
         self._high_water = self._journal.high_water()
         self._beats = 0
         self._grains: dict[str, Data] = {}
@@ -120,7 +120,9 @@ class Agent:
 
     def _wait_for(self, now: float, watchdog: float | None) -> float:
         moments = [self._link.deadline(), self._facts_due, now + (watchdog or 60.0)]
-        moments += [moment for moment in (self._book.deadline(), *self._kills.values()) if moment is not None]
+        moments += [
+            moment for moment in (self._book.deadline(), *(moment for moment, _ in self._kills)) if moment is not None
+        ]
         if self._adopted:
             moments.append(now + 1.0)
         return max(0.0, min(moments) - now)
@@ -129,10 +131,9 @@ class Agent:
         for action in self._link.tick(now):
             self._do_link(action)
         self._carry_out(self._book.tick(now))
-        for job, moment in list(self._kills.items()):
-            if now >= moment:
-                self._signal(job, signal.SIGKILL)
-                del self._kills[job]
+        for _, members in [kill for kill in self._kills if now >= kill[0]]:
+            processes.send(members, signal.SIGKILL)
+        self._kills = [kill for kill in self._kills if now < kill[0]]
         if now >= self._facts_due:
             self._look_at_host()
         self._check_adopted()
@@ -308,8 +309,7 @@ class Agent:
             if isinstance(effect, Start):
                 self._start(effect.job)
             elif isinstance(effect, Kill):
-                self._signal(effect.job, signal.SIGTERM)
-                self._kills[effect.job] = time.monotonic() + MERCY
+                self._kill(effect.job)
             elif isinstance(effect, End):
                 self._end(effect)
 
@@ -342,7 +342,6 @@ class Agent:
                 self._job_over(self._processes.pop(pid))
 
     def _job_over(self, job: JobId) -> None:
-        self._kills.pop(job, None)
         self._carry_out(self._book.gone(job))
         self._blobs.prune({digest for entry in self._book.jobs for digest in entry.missing})
         self._look_at_host()
@@ -352,13 +351,13 @@ class Agent:
             self._journal.append(effect.job, _update(effect.job, effect.state, effect.reason))
         self._outbox.grew(effect.job)
 
-    def _signal(self, job: JobId, number: signal.Signals) -> None:
+    def _kill(self, job: JobId) -> None:
+        """SIGTERM to all processes of the job, and SIGKILL to those that are still there after MERCY."""
         pids = [pid for pid, owner in self._processes.items() if owner == job]
         for pid in pids or [pid for owner, pid in self._adopted.items() if owner == job]:
-            try:
-                os.killpg(pid, number)
-            except ProcessLookupError:
-                log.debug("the process group %d is gone", pid)
+            members = processes.family(pid)
+            processes.send(members, signal.SIGTERM)
+            self._kills.append((time.monotonic() + MERCY, members))
 
     def _recover(self) -> None:
         """Go on with what an earlier daemon left: report what ended, wait for what lives, resume or end the rest."""

@@ -109,7 +109,10 @@ class JobBook:
         entry = self._jobs.pop(job, None)
         if entry is None:
             return []
-        state, reason = entry.verdict or (JobState.FAILED, "its process ended without a result")
+        died = "interrupted: its process ended without a result; a call is not repeated"
+        if isinstance(entry.order, Apply):
+            died = "its process ended without a result; applying again goes on from what is true now"
+        state, reason = entry.verdict or (JobState.FAILED, died)
         return [End(job, state, reason), *self._start_next()]
 
     def cancel(self, job: JobId) -> list[Effect]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from minion import processes
 from minion.records import RecordWriter, read_records
 from protocol import codec
 from protocol.command import ORDERS, Header, Order, Sealed
@@ -101,7 +102,7 @@ class Journal:
 
     def note_process(self, job: JobId, pid: int) -> None:
         """Remember the process that works on the job."""
-        write_private(self._jobs / job / "process", f"{pid} {process_started(pid)}\n".encode("ascii"))
+        write_private(self._jobs / job / "process", f"{pid} {processes.started(pid)}\n".encode("ascii"))
 
     def living_process(self, job: JobId) -> int | None:
         """The pid of the job's process when that very process still lives."""
@@ -109,7 +110,7 @@ class Journal:
         if not path.exists():
             return None
         pid, _, started = path.read_text("ascii").strip().partition(" ")
-        alive = pid.isdigit() and process_started(int(pid)) == started and started != ""
+        alive = pid.isdigit() and processes.started(int(pid)) == started and started != ""
         return int(pid) if alive else None
 
     def load(self) -> Iterator[Journaled]:
@@ -124,12 +125,3 @@ class Journal:
                 continue
             job = job_id(folder.name)
             yield Journaled(job, header, order, self.ended(job))
-
-
-def process_started(pid: int) -> str:
-    """When process `pid` started (clock ticks since boot, proc(5) field 22); empty when there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]

@@ -179,6 +179,17 @@ def test_a_cancel_kills_the_whole_process_group(master: WireMaster, minion: Real
     master.serve_until(lambda: not Path(f"/proc/{pid}").exists(), "the command to be gone")
 
 
+def test_a_command_that_ignores_sigterm_is_killed_too(master: WireMaster, minion: RealMinion) -> None:
+    script = f"trap '' TERM; echo $$ > {minion.root}/pid; while :; do sleep 1; done"
+    master.order("osd1", job := new_job_id(1.0), Call("cmd.run", (script,), {}, 60.0))
+    mark = minion.root / "pid"
+    master.serve_until(lambda: mark.exists() and mark.read_text().strip(), "the command to run")
+    pid = int(mark.read_text())
+    master.order("osd1", new_job_id(2.0), Cancel(job))
+    assert master.finish(job).state is JobState.CANCELLED
+    master.serve_until(lambda: not Path(f"/proc/{pid}/exe").exists(), "the command to be gone")
+
+
 def test_a_deadline_ends_a_job(master: WireMaster, minion: RealMinion) -> None:
     order = dataclasses.replace(slow(minion.root, "pid"), timeout=0.5)
     master.order("osd1", job := new_job_id(1.0), order)
