@@ -75,11 +75,15 @@ class MasterProcess:
     def start(self) -> None:
         """Start it and wait until it answers."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        self.log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(self.config)], env=environment, stderr=self.log, cwd=self.folder
-        )
-        wait_for(self._answers, "the master to answer")
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SERVE, str(self.config)], env=environment, stderr=log, cwd=self.folder
+            )
+        try:
+            wait_for(self._answers, "the master to answer")
+        except AssertionError:
+            self.stop(signal.SIGKILL)
+            raise
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -106,7 +110,6 @@ class MasterProcess:
             self.process.kill()
             self.process.wait()
             self.process = None
-            self.log.close()
         return time.monotonic() - begun
 
     def kill(self) -> None:
