@@ -136,12 +136,27 @@ def test_pools_of_the_file_system_are_made_even_if_not_mentioned(tmp_path: Path,
     assert "cephfs_data" in Site(tmp_path, pillar).states("mon1", "ceph.cluster")["ceph.pool"]
 
 
+def test_where_the_pillar_says_nothing_the_cluster_holds_what_openstack_needs(tmp_path: Path, pillar: Any) -> None:
+    del pillar["ceph"]["pools"], pillar["ceph"]["users"], pillar["ceph"]["filesystem"]
+    found = Site(tmp_path, pillar).states("mon1", "ceph.rbd")
+    assert set(found["ceph.pool"]) == {"volumes", "images", "backups", "vms", "cephfs_data", "cephfs_metadata"}
+    cluster = Site(tmp_path, pillar).states("mon1", "ceph.cluster")
+    assert cluster["ceph.filesystem"] == ["cephfs"]
+    assert set(cluster["ceph.auth"]) == {"client.cinder", "client.glance", "client.cinder-backup", "client.nova"}
+    pillar["ceph"]["mds"] = []
+    without = Site(tmp_path, pillar).states("mon1", "ceph.cluster")
+    assert "ceph.filesystem" not in without
+    assert "client.nova" not in without["ceph.auth"]
+    assert set(without["ceph.pool"]) == {"volumes", "images", "backups", "vms"}
+
+
 def test_options_repository_and_operator_are_there_when_the_pillar_has_them(tmp_path: Path, pillar: Any) -> None:
     pillar["ceph"]["options"] = {"osd": {"osd_max_backfills": 2}}
+    pillar["ceph"]["repo"] = {"name": "deb [trusted=yes] file:/repo ./", "file": "/etc/apt/sources.list.d/ceph.list"}
     pillar["ceph"]["operator"] = {"name": "cephadmin", "sudo": True}
     site = Site(tmp_path, pillar)
     assert site.states("mon1", "ceph.cluster")["ceph.config_set"] == ["osd/osd_max_backfills"]
-    assert "pkgrepo.managed" not in site.states("osd1", "ceph.packages")
+    assert list(site.states("osd1", "ceph.packages")) == ["pkgrepo.managed", "pkg.installed"]
     assert site.states("osd1", "ceph.user") == {
         "user.present": ["cephadmin"],
         "file.managed": ["/etc/sudoers.d/cephadmin"],
@@ -194,7 +209,7 @@ def test_three_hosts_may_do_everything(tmp_path: Path, hyperconverged: dict[str,
 
 def test_a_cluster_without_clients_pools_or_osds_has_fewer_steps(tmp_path: Path, pillar: dict[str, Any]) -> None:
     small = deepcopy(pillar)
-    small["ceph"] = {"fsid": FSID, "monitors": {"mon1": "10.0.0.1"}, "managers": []}
+    small["ceph"] = {"fsid": FSID, "monitors": {"mon1": "10.0.0.1"}, "managers": [], "pools": {}, "users": {}}
     assert needs(Site(tmp_path, small)) == {
         "keys": set(),
         "monitors": {"keys"},

@@ -2,7 +2,7 @@
 #
 # What does not wait for something runs at the same time: each step requires only what it needs. Run again it changes
 # nothing, and after damage it reports what it repaired.
-{%- from "ceph/map.jinja" import ceph, roles, monitors, first, controller, filesystem, pools with context %}
+{%- from "ceph/map.jinja" import ceph, roles, monitors, first, controller, filesystem, pools, users with context %}
 {%- set founders = (roles.monitors + roles.admins) | unique | list %}
 {%- set servers = (roles.managers + roles.mds + roles.osds) | unique | list %}
 {%- set others = (servers + roles.clients) | unique | reject("in", founders) | list %}
@@ -11,14 +11,15 @@
 {%-   do labels.extend(source | list) %}
 {%- endfor %}
 {%- set osds = labels | length %}
-{%- set users = [] %}
+{%- set held = [] %}
 {%- for client in ceph.clients.values() %}
-{%-   for user in ([client.user] if client.user is defined else []) + (client.get("users") or {}) | list if user not in users %}
-{%-     do users.append(user) %}
+{%-   for user in ([client.user] if client.user is defined else []) + (client.get("users") or {}) | list if user not in held %}
+{%-     do held.append(user) %}
 {%-   endfor %}
 {%- endfor %}
-{%- set block = pools.values() | selectattr("application", "defined") | selectattr("application", "equalto", "rbd") | list %}
-{%- set content = pools or ceph.users or ceph.options %}
+{%- set block = pools.values() | selectattr("application", "defined") | selectattr("application", "equalto", "rbd") | list
+  if osds else [] %}
+{%- set content = pools or users or ceph.options %}
 {%- set fsid = (ceph.fsid or "${steps.keys.*.fsid}") | json %}
 
 keys:
@@ -128,14 +129,14 @@ block:
     - require:
       - gate: ready
 {%- endif %}
-{%- if users %}
+{%- if held %}
 
 client_keys:
   salt.function:
     - name: ceph.keyring_get
     - tgt: {{ controller }}
     - tgt_type: list
-    - kwarg: {{ {"entities": users} | json }}
+    - kwarg: {{ {"entities": held} | json }}
     - require:
 {%-   if content %}
       - salt: cluster
@@ -153,16 +154,16 @@ clients:
     - pillar:
         ceph:
           fsid: {{ fsid }}
-{%-   if users %}
+{%-   if held %}
           keys:
             users:
-{%-     for user in users %}
+{%-     for user in held %}
               {{ user }}: "${steps.client_keys.*.{{ user }}}"
 {%-     endfor %}
 {%-   endif %}
     - require:
       - gate: ready
-{%-   if users %}
+{%-   if held %}
       - salt: client_keys
 {%-   endif %}
 {%- endif %}

@@ -6,7 +6,7 @@
 {%-     do wanted.append(package) %}
 {%-   endfor %}
 {%- endfor %}
-{%- if ceph.repository %}
+{%- if ceph.repo %}
 include:
   - ceph.repo
 {%- endif %}
@@ -17,7 +17,7 @@ include:
 ceph packages:
   pkg.installed:
     - pkgs: {{ wanted | json }}
-{%- if ceph.repository %}
+{%- if ceph.repo %}
     - require:
       - pkgrepo: ceph repository
 {%- endif %}
