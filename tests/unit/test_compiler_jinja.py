@@ -49,8 +49,8 @@ from tests.unit.compiler_tree import chunks, compiled, rendered
         ("salt.grains.get('a:b')", "7"),
         ("grains.get('missing', 'd')", "d"),
         ("grains.id", "m1"),
-        ("salt['grains.filter_by']({'Debian': {'x': 1, 'y': 1}, 'base': {'z': 0}}, grain='os', merge={'y': 2}, base='base')"
-         " | json", '{"x": 1, "y": 2, "z": 0}'),
+        ("salt['grains.filter_by']({'Debian': {'x': 1, 'y': 1}, 'base': {'z': 0}}, grain='os', base='base',"
+         " merge={'y': 2}) | json", '{"x": 1, "y": 2, "z": 0}'),
         ("salt['grains.filter_by']({'default': 3}, grain='none')", "3"),
         ("salt['grains.filter_by']({'Deb*': 4}, grain='os')", "4"),
         ("salt['pillar.get']('ceph:osds:1')", "b"),
@@ -157,8 +157,8 @@ def test_a_yaml_error_leads_back_to_the_template_and_shows_the_rendered_lines(tm
     with pytest.raises(SlsError) as caught:
         compiled(tmp_path, text)
     assert (caught.value.where.file, caught.value.where.line) == ("main.sls", 6)
-    assert "line 12 of the rendered text of main.sls" in caught.value.message
-    assert ">   12 | bad: a: b" in caught.value.message
+    assert "line 9 of the rendered text of main.sls" in caught.value.message
+    assert ">    9 | bad: a: b" in caught.value.message
 
 
 def test_each_chunk_knows_its_line_of_the_template(tmp_path: Path) -> None:
