@@ -40,7 +40,10 @@ def job_id(text: str) -> JobId:
 
 
 def event_tag(text: str) -> str:
-    """Check an event tag: `part/part/…`, at most 16 parts, 512 characters. Raises InputError."""
-    if len(text) > 512 or _TAG.fullmatch(text) is None:
+    """Check an event tag: `part/part/…`, at most 16 parts (none of them only dots), 512 characters.
+
+    Raises InputError.
+    """
+    if len(text) > 512 or _TAG.fullmatch(text) is None or not all(part.strip(".") for part in text.split("/")):
         raise InputError(f"{text[:80]!r} is not an event tag")
     return text
