@@ -28,6 +28,8 @@ class Context:
     test       dry run: look, plan, touch nothing
     pending    in a dry run: whether something before this chunk is foretold to change, so that what is missing
                now (a unit, a user, a command, a key) may be there by then
+    made       in a dry run: the subjects of changes that steps before this chunk are foretold to make new (paths
+               and the like), so that nothing is foretold twice
     sources    `salt://` source of the chunk at hand -> its content
     deadline   seconds that one command may take, unless the state was given its own `timeout`
     """
@@ -38,6 +40,7 @@ class Context:
     state_dir: Path = Path("/var/lib/stackmaster/minion")
     test: bool = False
     pending: bool = False
+    made: set[str] = field(default_factory=set)
     deadline: float = 600.0
     sources: Mapping[str, BlobRef] = field(default_factory=dict)
     blob_path: BlobPath = _no_blobs

@@ -102,8 +102,15 @@ class _Engine:
 
     def _note(self, result: StepResult) -> None:
         """In a dry run, what is foretold to change makes what comes later uncertain."""
-        if self._context.test and (result.changes or result.result is None):
+        if not self._context.test:
+            return
+        if result.changes or result.result is None:
             self._context.pending = True
+        for change in result.changes:
+            if change.kind == "create":
+                self._context.made.add(change.subject)
+            elif change.kind == "remove":
+                self._context.made.discard(change.subject)
 
     # --- calling a state --------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from states.context import Context
 from states.contract import Plan
 from states.host.attributes import LEAVE
 from states.host.content import Bytes
-from states.host.desired import NEW_SECRET_MODE, Options, plan_file
+from states.host.desired import NEW_SECRET_MODE, Options, plan_file, unknown
 from states.host.edit import read_text
 from states.host.inifile import Ini
 from states.registry import state
@@ -153,6 +153,8 @@ def _plan(
 ) -> Plan:
     """The plan that edits the file. A new file that gets secrets is for its owner only."""
     old = read_text(ctx, name)
+    if old is None and name in ctx.made:
+        return unknown(name, "content")
     ini = Ini(old or "", separator)
     edit(ini)
     if old is None and not ini.text():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ def present(
     )
     _check_uid(ctx, wish, now, allow_uid_change)
     if now is None:
-        actions = [_creation(ctx, wish, system, createhome, usergroup)]
+        actions = [_creation(ctx, wish, system, createhome, usergroup), *(_new_home(ctx, wish) if createhome else [])]
     else:
         if wish.gid is not None and wish.gid != now.gid and not allow_gid_change:
             raise StateError(
@@ -155,6 +156,21 @@ def _creation(ctx: Context, wish: _Wish, system: bool, createhome: bool, usergro
     told |= {"fullname": wish.gecos, "groups": sorted(wish.groups or [])}
     new = {key: value for key, value in told.items() if value}
     return Action(Change("create", wish.subject, "account", new=new), lambda: shadow.useradd(ctx, wish.name, options))
+
+
+def _new_home(ctx: Context, wish: _Wish) -> list[Action]:
+    """The home of a new user, which useradd makes with the account: told, because later steps build on it."""
+    home = wish.home
+    if not home:
+        try:
+            defaults = ctx.path("/etc/default/useradd").read_text("utf-8", "replace")
+        except OSError:
+            defaults = ""
+        base = re.search(r"^HOME=(/\S*)", defaults, re.MULTILINE)
+        home = f"{base.group(1).rstrip('/') if base else '/home'}/{wish.name}"
+    if ctx.path(home).is_dir():
+        return []
+    return [Action(Change("create", home, "directory", new={"user": wish.name}), lambda: None)]
 
 
 def _differences(ctx: Context, wish: _Wish, now: User) -> list[Action]:

@@ -15,6 +15,7 @@ from states.contract import Action, Plan
 from states.file.managed import folder_attributes
 from states.file.symlink import backup_path
 from states.host.attributes import Wanted, differences, wanted
+from states.host.desired import unknown
 from states.host.files import failure, parse_mode
 from states.host.folders import creation, kind, parents, removal, remove
 from states.host.walk import target
@@ -68,6 +69,8 @@ def directory(
     if clean and max_depth is not None:
         raise ArgumentError("clean and max_depth exclude each other", where=Where(name), help="give one of them")
     path = _place(ctx, name, allow_symlink)
+    if not os.path.lexists(path) and name.rstrip("/") in ctx.made:
+        return unknown(name, "owner and mode")
     blocked: list[Action] = []
     if os.path.lexists(path) and not path.is_dir():
         blocked = _make_way(ctx, name, force, backupname)

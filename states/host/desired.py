@@ -61,6 +61,8 @@ def plan_file(ctx: Context, name: str, content: Content | None, want: Wanted, op
     except (FileNotFoundError, NotADirectoryError):
         if not options.create:
             return Plan(comment=f"File {name} is not present and is not to be made")
+        if name in ctx.made:
+            return unknown(name, "content")
         return Plan([*above, new_file(name, path, content or Bytes(b""), want, options)], f"File {name} made")
     except OSError as error:
         raise files.failure(path, error, "look") from error
@@ -72,6 +74,16 @@ def plan_file(ctx: Context, name: str, content: Content | None, want: Wanted, op
     if content is not None and options.replace:
         actions = [*_update(ctx, name, path, now, content, want, options), *actions]
     return Plan(actions, f"File {name} updated" if actions else f"File {name} is in the correct state")
+
+
+def unknown(name: str, aspect: str) -> Plan:
+    """What a dry run tells of something that only an earlier step's real run makes: that it may change."""
+
+    def perform() -> None:
+        raise StateError("was to be made by an earlier step", where=Where(name))
+
+    action = Action(Change("change", name, aspect, UNKNOWN, UNKNOWN), perform)
+    return Plan([action], foretold=f"{name} is made by an earlier step; what this one changes then is not known yet")
 
 
 def new_file(name: str, path: Path, content: Content, want: Wanted, options: Options) -> Action:

@@ -9,7 +9,7 @@ from states.context import Context
 from states.contract import Plan
 from states.host.attributes import LEAVE
 from states.host.content import Bytes
-from states.host.desired import Options, plan_file
+from states.host.desired import Options, plan_file, unknown
 from states.host.files import failure
 from states.host.walk import target
 
@@ -50,6 +50,8 @@ def plan_edit(
     """
     old = read_text(ctx, name)
     if old is None:
+        if name in ctx.made:
+            return unknown(name, "content")
         if missing is None:
             if ctx.assumed():
                 return Plan(comment=f"File {name} is not there yet; what an earlier state makes cannot be edited now")

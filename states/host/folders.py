@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.errors import StateError, Where
@@ -38,9 +39,11 @@ def parents(ctx: Context, name: str, *, make: bool, want: Wanted) -> list[Action
 
     Raises StateError when some are missing and `make` is false, unless a dry run foretells changes before.
     """
-    missing = []
+    missing: list[Path] = []
     above = Path(name).parent
     while not ctx.path(str(above)).is_dir():
+        if str(above) in ctx.made:
+            return _creations(ctx, missing, make, want)
         if os.path.lexists(ctx.path(str(above))):
             raise StateError("is not a directory", where=Where(str(above)), help="move it away, or choose another path")
         if above == above.parent:
@@ -56,7 +59,11 @@ def parents(ctx: Context, name: str, *, make: bool, want: Wanted) -> list[Action
             where=Where(name),
             help="declare it with file.directory and require that, or set makedirs: True",
         )
-    return [creation(ctx, str(path), want) for path in reversed(missing)]
+    return _creations(ctx, missing, make, want)
+
+
+def _creations(ctx: Context, missing: Sequence[Path], make: bool, want: Wanted) -> list[Action]:
+    return [creation(ctx, str(path), want) for path in reversed(missing)] if make else []
 
 
 def _check_way(path: Path) -> None:

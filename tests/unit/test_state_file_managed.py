@@ -130,6 +130,22 @@ def test_a_dry_run_assumes_what_earlier_steps_foretell(root: Path) -> None:
     assert done.changes[0].new == UNKNOWN
 
 
+def test_nothing_is_foretold_twice(root: Path) -> None:
+    """What an earlier step of a dry run makes is there for later ones, as far as can be known."""
+    ctx = context(root, test=True, pending=True, made={"/srv", "/srv/conf"})
+    done = plan(ctx, "file.managed", "/srv/a/new", {"contents": "x", "makedirs": True})
+    assert [change.subject for change in done.changes] == ["/srv/a", "/srv/a/new"]
+    for state, name, args in (
+        ("file.managed", "/srv/conf", {"contents": "x"}),
+        ("file.append", "/srv/conf", {"text": "x"}),
+        ("file.replace", "/srv/conf", {"pattern": "x", "repl": "y"}),
+        ("ini.options_present", "/srv/conf", {"sections": {"a": {"k": "v"}}}),
+        ("file.directory", "/srv", {"mode": "0700"}),
+    ):
+        (change,) = plan(ctx, state, name, args).changes
+        assert (change.kind, change.subject, change.new) == ("change", name, UNKNOWN)
+
+
 def test_missing_directories(root: Path) -> None:
     with pytest.raises(StateError, match=r"directory /etc/nova/a does not exist.*makedirs"):
         plan(context(root), "file.managed", "/etc/nova/a/nova.conf", {"contents": "x"})

@@ -67,7 +67,11 @@ def test_a_new_user(root: Path) -> None:
         "system": True,
     }
     told = checked("user.present", "ceph", args, root)
-    assert told == [("create", "user ceph", "account"), ("change", "user ceph", "password")]
+    assert told == [
+        ("create", "user ceph", "account"),
+        ("create", "/home/ceph", "directory"),
+        ("change", "user ceph", "password"),
+    ]
     made = users(root)["ceph"]
     assert (made.uid, made.gid, made.gecos, made.home, made.shell) == (
         64045,
@@ -121,6 +125,15 @@ CHANGES: list[tuple[Args, list[str]]] = [
 def test_an_existing_user(root: Path, args: Args, aspects: list[str]) -> None:
     told = checked("user.present", "ann", args, root)
     assert [aspect for _, _, aspect in told] == aspects
+
+
+def test_where_the_home_of_a_new_user_is(root: Path) -> None:
+    assert checked("user.present", "bob", {}, root)[1] == ("create", "/home/bob", "directory")
+    assert (root / "home/bob").is_dir()
+    (root / "etc/default").mkdir()
+    (root / "etc/default/useradd").write_text("# HOME=/x\nHOME=/srv\n")
+    assert checked("user.present", "eve", {}, root)[1] == ("create", "/srv/eve", "directory")
+    assert (root / "srv/eve").is_dir()
 
 
 def test_what_changes_of_an_existing_user(root: Path) -> None:
@@ -215,7 +228,7 @@ def test_failures(root: Path, state: str, name: str, args: Args, message: str) -
 def test_a_dry_run_assumes_what_earlier_steps_foretell(root: Path) -> None:
     ahead = context(root, test=True, pending=True)
     done = plan(ahead, "user.present", "bob", {"groups": ["none"], "gid_from_name": True})
-    assert [change.aspect for change in done.changes] == ["account"]
+    assert [change.aspect for change in done.changes] == ["account", "directory"]
     done = plan(ahead, "group.present", "adm", {"addusers": ["bob"]})
     assert [change.aspect for change in done.changes] == ["members"]
 
