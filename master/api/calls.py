@@ -5,53 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from master import __version__
 from master.api.roles import Caller
-from master.api.table import Argument, Call, Emit, Table
+from master.api.table import Argument, Call, Emit
 from master.bus import Bus
 from master.config import MasterSettings, token_addresses
 from master.inventory import Inventory
 from master.jobs import Jobs
 from master.keys import Keys
+from master.runs.driver import Runs
 from master.sessions import Sessions
 from master.store.store import Store
 from protocol.data import Data
 from protocol.errors import ArgumentError, InputError
-from protocol.names import MinionId, RunId
+from protocol.names import MinionId
 from protocol.secrets import Scrubber
 from states import registry
 
 CompileChunks = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Data]]]
 PillarOf = Callable[[MinionId], Awaitable[Mapping[str, Data]]]
-
-
-class Runs(Protocol):
-    """The orchestrations, as far as the API asks for them."""
-
-    async def start(
-        self, sls: tuple[str, ...], pillar: Mapping[str, Data], test: bool, environment: str, user: str
-    ) -> RunId:
-        """Begin a run."""
-        ...
-
-    async def cancel(self, run: RunId, user: str) -> None:
-        """End a run."""
-        ...
-
-    async def show(self, run: RunId) -> Mapping[str, Data]:
-        """One run with its steps."""
-        ...
-
-    async def list(self, limit: int) -> list[Mapping[str, Data]]:
-        """The newest runs, newest first."""
-        ...
-
-    @property
-    def running(self) -> int:
-        """How many go on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +39,7 @@ class Parts:
     sessions: Sessions
     inventory: Inventory
     jobs: Jobs
-    runs: Runs | None
+    runs: Runs
     pillar: PillarOf
     compile: CompileChunks
     started: float
@@ -85,7 +59,7 @@ class NodeCalls:
             "version": __version__,
             "minions": {"accepted": len(parts.keys.accepted), "connected": len(parts.sessions)},
             "jobs_running": parts.jobs.running,
-            "runs_running": parts.runs.running if parts.runs is not None else 0,
+            "runs_running": parts.runs.running,
             "uptime": time.time() - parts.started,
             "store_backlog": parts.store.backlog,
             "last_event": parts.store.last_seq,
@@ -224,6 +198,3 @@ def node_calls(parts: Parts) -> list[Call]:
         Call("compile", "operate", calls.compile, what, 120.0),
         Call("doc", "read", calls.doc, {"name": Argument("str", "")}),
     ]
-
-
-__all__ = ["NodeCalls", "Parts", "Runs", "Table", "node_calls"]

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from master.api.calls import Parts, Runs
+from master.api.calls import Parts
 from master.api.roles import Caller
 from master.api.table import Argument, Call, Emit
 from master.jobs import JobRequest
 from master.store import jobrows, queries
 from master.store.jobrows import JobRow, MinionRow
 from protocol.data import Data
-from protocol.errors import InputError, RefusedError
+from protocol.errors import InputError
 from protocol.names import RunId
 
 LONGEST_JOB = 7 * 86400.0
@@ -95,26 +95,20 @@ class WorkCalls:
             raise InputError(f"there is no job {name!r}")
         return row
 
-    @property
-    def _runs(self) -> Runs:
-        if self._parts.runs is None:
-            raise RefusedError("this master carries out no orchestrations")
-        return self._parts.runs
-
     # --- runs ---------------------------------------------------------------------------------------------------
 
     async def runs_start(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Begin a run."""
-        run = await self._runs.start(args["sls"], args["pillar"], args["test"], args["environment"], who.user)
+        run = await self._parts.runs.start(args["sls"], args["pillar"], args["test"], args["environment"], who.user)
         return {"run": run}
 
     async def runs_list(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """The newest runs."""
-        return {"runs": await self._runs.list(args["limit"])}
+        return {"runs": await self._parts.runs.list(args["limit"])}
 
     async def runs_show(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """One run with its steps."""
-        return await self._runs.show(await self._run(args["run"]))
+        return await self._parts.runs.show(await self._run(args["run"]))
 
     async def runs_watch(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Every event of a run and of its jobs, from its beginning to its end."""
@@ -146,7 +140,7 @@ class WorkCalls:
     async def runs_cancel(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """End a run."""
         run = await self._run(args["run"])
-        await self._runs.cancel(run, who.user)
+        await self._parts.runs.cancel(run, who.user)
         return {"run": run}
 
     # --- events -------------------------------------------------------------------------------------------------
