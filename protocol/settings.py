@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 import yaml
 
+from protocol.data import Data
 from protocol.errors import ConfigError, InputError, Where
 from protocol.yamlnodes import compose
 
@@ -118,6 +119,8 @@ def _convert(hint: Any, value: Any, key: str, where: Where) -> Any:
     if origin in (Union, types.UnionType):
         choices = [choice for choice in get_args(hint) if choice is not type(None)]
         return None if value is None else _convert(choices[0], value, key, where)
+    if hint is Data:
+        return value
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):

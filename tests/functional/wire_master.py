@@ -163,9 +163,14 @@ class WireMaster:
         return self.ends(job)[0]
 
     def connected(self) -> None:
-        """Serve until the minion's session stands (its grains came)."""
+        """Serve until a new session of the minion stands (its greeting and then its grains came)."""
         before = len(self.heard)
-        self.serve_until(lambda: any(isinstance(m, Facts) for m in self.heard[before:]), "a session")
+
+        def stands() -> bool:
+            kinds = [type(message) for message in self.heard[before:]]
+            return Hello in kinds and Facts in kinds[kinds.index(Hello) :]
+
+        self.serve_until(stands, "a session")
 
 
 class RealMinion:
