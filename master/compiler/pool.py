@@ -26,6 +26,9 @@ _BOOT: Final = (
     "from master.compiler.worker import main; main(int(memory), int(cpu))"
 )
 
+_LEAVING = 0.5
+"""Seconds that a process has to end by itself when its input has ended."""
+
 _ENDING = 5.0
 """Seconds until a killed process must be gone."""
 
@@ -58,6 +61,7 @@ class Pool:
         self._slots = asyncio.Semaphore(self._limits.workers)
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._closed = False
 
@@ -72,7 +76,10 @@ class Pool:
     async def close(self) -> None:
         """End every process; what they were at fails."""
         self._closed = True
-        await asyncio.gather(*(worker.end() for worker in list(self._all)))
+        self._idle.clear()
+        while self._all:
+            await asyncio.gather(*(self._gone(worker) for worker in list(self._all)))
+        await asyncio.gather(*self._leaving)
 
     @property
     def processes(self) -> int:
@@ -103,8 +110,7 @@ class Pool:
                 self._idle.append(worker)
                 worker.rest(self._limits.idle, self._retire)
             else:
-                self._all.discard(worker)
-                await worker.end()
+                await self._gone(worker)
 
     async def _worker(self) -> _Worker:
         while self._idle:
@@ -112,8 +118,7 @@ class Pool:
             worker.wake()
             if worker.alive:
                 return worker
-            self._all.discard(worker)
-            await worker.end()
+            await self._gone(worker)
         worker = await _Worker.start(self._limits)
         self._all.add(worker)
         return worker
@@ -121,8 +126,15 @@ class Pool:
     def _retire(self, worker: _Worker) -> None:
         if worker in self._idle:
             self._idle.remove(worker)
+            leaving = asyncio.get_running_loop().create_task(self._gone(worker))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    async def _gone(self, worker: _Worker) -> None:
+        try:
+            await worker.end()
+        finally:
             self._all.discard(worker)
-            worker.leave()
 
 
 class _Worker:
@@ -196,17 +208,13 @@ class _Worker:
             self._timer.cancel()
             self._timer = None
 
-    def leave(self) -> None:
-        """Let an idle process end by itself."""
+    async def end(self) -> None:
+        """Let the process end when it has no work, kill it when it has; and wait until it is gone."""
+        self.wake()
         if self._process.stdin is not None:
             self._process.stdin.close()
-
-    async def end(self) -> None:
-        """Kill the process, unless it is ending, and wait until it is gone."""
-        self.wake()
-        self.leave()
         try:
-            await asyncio.wait_for(self._process.wait(), 0.2)
+            await asyncio.wait_for(self._process.wait(), _LEAVING)
         except TimeoutError:
             self._process.kill()
             await asyncio.wait_for(self._process.wait(), _ENDING)

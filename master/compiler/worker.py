@@ -58,15 +58,20 @@ def _allow(cpu: int) -> None:
 def _answer(raw: bytes, memory: int) -> tuple[bytes, bool]:
     """The reply, and whether this process must end after it."""
     try:
-        task, request = unpack_request(raw)
-        if task == "pillar":
-            return pack_pillar(compile_pillar(request)), False
-        return pack_compiled(compile_assignment(request)), False
+        return _compiled(raw), False
     except InputError as error:
         return pack_error(error), False
     except MemoryError:
-        message = f"rendering needs more than {memory // 2**20} MiB of memory"
-        return pack_error(SlsError(message, help="look for a loop that builds a long text or list")), True
+        pass  # what fills the memory is held by the error's frames until here
+    message = f"rendering needs more than {memory // 2**20} MiB of memory"
+    return pack_error(SlsError(message, help="look for a loop that builds a long text or list")), True
+
+
+def _compiled(raw: bytes) -> bytes:
+    task, request = unpack_request(raw)
+    if task == "pillar":
+        return pack_pillar(compile_pillar(request))
+    return pack_compiled(compile_assignment(request))
 
 
 def _without_values(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
