@@ -1,22 +1,28 @@
-"""The keys that a cluster begins with: found on its first monitor's host, or made there once and kept."""
+"""The keys that a cluster begins with: those it has, or else those that follow from its first monitor's host.
+
+A new cluster's keys are derived (HMAC-SHA256) from the private identity of that host's minion. So they need not be
+kept before the monitors have them, a run that is cut short and repeated finds the same, and looking changes nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import socket
-import time
 import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from protocol.errors import ArgumentError, RefusedError, StateError
-from protocol.secrets import UNKNOWN, Secret
+from protocol.secrets import Secret
 from states.ceph import asok, auth, client, conf, keys
+from states.ceph.client import Cluster
 from states.ceph.conf import CONF
-from states.ceph.keys import Entry
 from states.ceph.place import read_text
 from states.context import Context
-from states.host.files import failure, write_atomic
+from states.host.files import failure
+from states.host.process import CommandMissing
 
 NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {"mon": "mon.", "admin": "client.admin", "bootstrap_osd": "client.bootstrap-osd"}
@@ -25,62 +31,58 @@ NAMES: Final[Mapping[str, str]] = MappingProxyType(
 
 BOOTSTRAP_OSD_KEYRING: Final = "/var/lib/ceph/bootstrap-osd/ceph.keyring"
 
-_FSID: Final = "fsid"
 _CONNECT_TIMEOUT: Final = 1.0
 _MONITOR_PORT: Final = 3300
-
-
-def staged(ctx: Context) -> dict[str, str] | None:
-    """The keys made here before (by short name, and `fsid`); None when none were. Raises StateError."""
-    path = ctx.state_dir / "ceph" / "founding.keyring"
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise failure(path, error, "read") from error
-    held = keys.parse(text, str(path))
-    comment = text.partition("\n")[0].removeprefix("# fsid = ")
-    found: dict[str, str] = {short: held[entity].key for short, entity in NAMES.items() if entity in held}
-    return {_FSID: comment, **found} if len(found) == len(NAMES) else None
-
-
-def known(ctx: Context) -> dict[str, str]:
-    """The staged keys by short name. Raises StateError when there are none."""
-    found = staged(ctx)
-    if found is None:
-        raise StateError("this host holds no founding keys", help="run ceph.bootstrap_keys on it")
-    return {short: found[short] for short in NAMES}
+_PURPOSE: Final = b"stackmaster: what a Ceph cluster begins with"
 
 
 def obtain(ctx: Context, fsid: str | None, monitors: Mapping[str, str]) -> dict[str, str]:
-    """`fsid` and the founding keys by short name: those that exist, or new ones, staged before they are given.
+    """`fsid` and the founding keys by short name: the cluster's if it exists, else derived. Changes nothing.
 
-    With a monitor's store on this host nothing is made: what its files lack is asked of the cluster. In a dry run
-    what would be made is UNKNOWN. Raises StateError, and RefusedError when keys would have to be made although one
-    of `monitors` (id -> address) answers: then there is a cluster, and this host has lost its part of it.
+    fsid: the one that is wanted. monitors: id -> address of all. Raises ArgumentError, StateError, and RefusedError
+    when a monitor answers that knows neither this host's keys nor the derived ones.
     """
     found = _on_host(ctx)
-    if has_store(ctx):
-        found |= _from_cluster(ctx, [short for short in NAMES if short not in found])
-    before = staged(ctx)
-    if before is not None:
-        found = before | found
-    if fsid is not None:
-        _check_fsid(ctx, fsid, found.get(_FSID))
-        found[_FSID] = fsid
-    missing = [name for name in (_FSID, *NAMES) if name not in found]
-    if not missing:
-        return found
-    if ctx.test:
-        return found | {name: Secret(UNKNOWN) for name in missing}
-    _refuse_second_cluster(monitors)
-    found |= _made(missing)
-    _stage(ctx, found)
+    lacking = [short for short in NAMES if short not in found]
+    alive = None if not lacking or has_store(ctx) else _answering(monitors)
+    actual = _own_fsid(ctx) if has_store(ctx) or alive is not None else None
+    wanted = _fsid(ctx, fsid, actual)
+    if lacking and (has_store(ctx) or alive is not None):
+        try:
+            found |= _from_cluster(ctx, lacking)
+        except (client.NotReady, CommandMissing):
+            if alive is None:
+                raise
+            _check_known(ctx, alive, wanted)
+    derived = {short: _derived(ctx, wanted, short) for short in NAMES if short not in found}
+    return {"fsid": wanted, **found, **derived}
+
+
+def has_store(ctx: Context) -> bool:
+    """Whether a monitor has its store on this host: then the cluster exists."""
+    return any(ctx.path("/var/lib/ceph/mon").glob("ceph-*/store.db"))
+
+
+def _on_host(ctx: Context) -> dict[str, str]:
+    """The keys in the files of this host, by short name."""
+    stores = [f"/{path.relative_to(ctx.root)}" for path in ctx.path("/var/lib/ceph/mon").glob("ceph-*/keyring")]
+    places = {"mon": stores, "admin": [client.ADMIN_KEYRING], "bootstrap_osd": [BOOTSTRAP_OSD_KEYRING]}
+    found: dict[str, str] = {}
+    for short, paths in places.items():
+        for path in paths:
+            held = keys.parse(read_text(ctx, path) or "", path).get(NAMES[short])
+            if held is not None:
+                found.setdefault(short, held.key)
     return found
 
 
-def _check_fsid(ctx: Context, wanted: str, actual: str | None) -> None:
+def _own_fsid(ctx: Context) -> str | None:
+    return asok.own_cluster(ctx) or conf.parse(read_text(ctx, CONF) or "").get("global", {}).get("fsid")
+
+
+def _fsid(ctx: Context, wanted: str | None, actual: str | None) -> str:
+    if wanted is None:
+        return actual or str(uuid.UUID(bytes=_derive(ctx, "fsid")[:16], version=4))
     try:
         uuid.UUID(wanted)
     except ValueError as error:
@@ -90,35 +92,10 @@ def _check_fsid(ctx: Context, wanted: str, actual: str | None) -> None:
             f"the monitor of this host is of the cluster {actual}, not of {wanted}",
             help="correct the fsid, or move the monitor's folder away",
         )
-
-
-def has_store(ctx: Context) -> bool:
-    """Whether a monitor has its store on this host: then the cluster exists."""
-    return any(ctx.path("/var/lib/ceph/mon").glob("ceph-*/store.db"))
-
-
-def _on_host(ctx: Context) -> dict[str, str]:
-    found: dict[str, str] = {}
-    fsid = asok.own_cluster(ctx) or conf.parse(read_text(ctx, CONF) or "").get("global", {}).get("fsid")
-    if fsid and has_store(ctx):
-        found[_FSID] = fsid
-    stores = [str(path.relative_to(ctx.root)) for path in ctx.path("/var/lib/ceph/mon").glob("ceph-*/keyring")]
-    places = {
-        "admin": [client.ADMIN_KEYRING],
-        "bootstrap_osd": [BOOTSTRAP_OSD_KEYRING],
-        "mon": [f"/{p}" for p in stores],
-    }
-    for short, paths in places.items():
-        for path in paths:
-            held = keys.parse(read_text(ctx, path) or "", path).get(NAMES[short])
-            if held is not None:
-                found.setdefault(short, held.key)
-    return found
+    return wanted
 
 
 def _from_cluster(ctx: Context, wanted: list[str]) -> dict[str, str]:
-    if not wanted:
-        return {}
     cluster = client.connect(ctx)
     found: dict[str, str] = {}
     for short in wanted:
@@ -129,34 +106,38 @@ def _from_cluster(ctx: Context, wanted: list[str]) -> dict[str, str]:
     return found
 
 
-def _made(missing: list[str]) -> dict[str, str]:
-    now = time.time()
-    return {name: str(uuid.uuid4()) if name == _FSID else keys.generate(now) for name in missing}
+def _derived(ctx: Context, fsid: str, short: str) -> Secret:
+    return keys.from_bytes(_derive(ctx, f"{fsid} {NAMES[short]}")[:16])
 
 
-def _stage(ctx: Context, found: Mapping[str, str]) -> None:
-    entries = {entity: Entry(Secret(found[short]), keys.FOUNDING_CAPS[entity]) for short, entity in NAMES.items()}
-    path = ctx.state_dir / "ceph" / "founding.keyring"
+def _derive(ctx: Context, what: str) -> bytes:
+    path = ctx.state_dir / "identity"
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = path.read_bytes()
+    except FileNotFoundError:
+        raise StateError("this host has no identity to derive keys from", help="`stackminion join` makes one") from None
     except OSError as error:
-        raise failure(path.parent, error, "make") from error
-    text = f"# fsid = {found[_FSID][:]}\n" + keys.render(entries)[:]
-    write_atomic(path, text.encode(), mode=0o600)
+        raise failure(path, error, "read") from error
+    return hmac.digest(own, _PURPOSE + b"\0" + what.encode(), hashlib.sha256)
 
 
-def _refuse_second_cluster(monitors: Mapping[str, str]) -> None:
-    for name, address in monitors.items():
-        if _answers(address):
-            raise RefusedError(
-                f"the monitor {name} answers at {address}, but this host has none of its cluster's keys",
-                help="take the keys from that monitor's host: new ones would make a second cluster",
-            )
-
-
-def _answers(address: str) -> bool:
+def _check_known(ctx: Context, alive: str, fsid: str) -> None:
+    """Whether the cluster that answers was begun with the derived keys. Raises RefusedError."""
     try:
-        with socket.create_connection((address, _MONITOR_PORT), timeout=_CONNECT_TIMEOUT):
-            return True
-    except OSError:
-        return False
+        Cluster(ctx, "client.admin", None, _derived(ctx, fsid, "admin")).ask("health")
+    except (client.NotReady, CommandMissing) as error:
+        raise RefusedError(
+            f"the monitor {alive} answers, but this host has none of its cluster's keys",
+            help="take the keys from that monitor's host: new ones would make a second cluster",
+        ) from error
+
+
+def _answering(monitors: Mapping[str, str]) -> str | None:
+    """The first monitor that takes a connection."""
+    for name, address in monitors.items():
+        try:
+            with socket.create_connection((address, _MONITOR_PORT), timeout=_CONNECT_TIMEOUT):
+                return name
+        except OSError:
+            continue
+    return None

@@ -45,13 +45,16 @@ Keyring = Mapping[str, Entry]
 
 
 def generate(now: float) -> Secret:
-    """A new key: type 1 (AES), the time `now` (epoch seconds), 16 random bytes, in base64.
+    """A new key, made at `now` (epoch seconds)."""
+    return from_bytes(os.urandom(16), int(now))
+
+
+def from_bytes(secret: bytes, created: int = 1577836800) -> Secret:
+    """The key that holds the 16 bytes `secret`: type 1 (AES), the time it was made, the bytes; in base64.
 
     The layout is that of Ceph's CryptoKey (src/auth/Crypto.cc): u16 type, u32 seconds, u32 nanoseconds, u16 length.
     """
-    seconds = int(now)
-    nanoseconds = int((now - seconds) * 1e9)
-    return Secret(base64.b64encode(struct.pack("<HIIH", 1, seconds, nanoseconds, 16) + os.urandom(16)).decode())
+    return Secret(base64.b64encode(struct.pack("<HIIH", 1, created, 0, len(secret)) + secret).decode())
 
 
 def is_unknown(key: str) -> bool:

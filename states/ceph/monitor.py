@@ -39,9 +39,9 @@ def monitor(
     """A monitor with the id `name` runs on this host and starts at boot; its store is of the cluster `fsid`.
 
     members: every first monitor's id -> its address (port 3300 for msgr2 and 6789 for msgr1 are taken), or an address
-    vector as Ceph writes it. keys: `mon`, `admin` and `bootstrap_osd`, the same on all monitors; without them those
-    that `ceph.bootstrap_keys` made on this host. They matter only while there is no store. Raises ArgumentError,
-    StateError, also when the store is of another cluster.
+    vector as Ceph writes it. keys: `mon`, `admin` and `bootstrap_osd` as `ceph.bootstrap_keys` gives them on the first
+    monitor's host; they matter only while there is no store. Raises ArgumentError, StateError, also when the store is
+    of another cluster.
     """
     daemon = Daemon("mon", name)
     vectors = {member: address_vector(member, address) for member, address in members.items()}
@@ -102,20 +102,18 @@ def _found(
     ctx: Context, daemon: Daemon, fsid: str, vectors: Mapping[str, str], keys: Mapping[str, str] | None
 ) -> Action:
     """The making of the store: in a folder beside it, renamed into place when it is whole."""
-    if keys is not None:
-        founding_keyring(keys)
-    elif not ctx.assumed() and founding.staged(ctx) is None:
-        raise StateError("a new monitor needs the cluster's keys", help="give `keys`; ceph.bootstrap_keys makes them")
+    if keys is None and not ctx.assumed():
+        raise StateError("a new monitor needs the cluster's keys", help="give `keys`; ceph.bootstrap_keys tells them")
+    keyring = None if keys is None else founding_keyring(keys)
 
     def perform() -> Data:
-        kept = keys if keys is not None else founding.known(ctx)
-        if cephx.is_unknown(fsid) or any(cephx.is_unknown(key) for key in kept.values()):
+        if keyring is None or cephx.is_unknown(fsid) or any(map(cephx.is_unknown, (keys or {}).values())):
             raise StateError(f"the keys of {daemon.name} are not known", help="run ceph.bootstrap_keys first")
         folder = ctx.path(daemon.data)
         new = folder.parent / f".{daemon.id}.new"
         _clear(new)
         try:
-            _mkfs(ctx, daemon, new, founding_keyring(kept), (fsid, vectors))
+            _mkfs(ctx, daemon, new, keyring, (fsid, vectors))
             new.rename(folder)
         except OSError as error:
             raise failure(folder, error, "make the store") from error

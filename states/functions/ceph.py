@@ -80,13 +80,13 @@ def keyring_get(ctx: Context, entities: Sequence[str]) -> Data:
     return found
 
 
-@function("ceph.bootstrap_keys", access="changes", secret=True)
+@function("ceph.bootstrap_keys", access="reads", secret=True)
 def bootstrap_keys(ctx: Context, fsid: str | None = None, monitors: Mapping[str, str] | None = None) -> Data:
     """`fsid` and the keys that a cluster begins with: `mon`, `admin`, `bootstrap_osd`. For the first monitor's host.
 
-    Those of a cluster that exists are found; otherwise they are made, once: the next call gives the same. fsid: the
-    one a new cluster shall have. monitors: id -> address of all; if one answers while this host has no keys, nothing
-    is made. In a dry run nothing is made either. Raises StateError, RefusedError.
+    Those of a cluster that exists are found; those of a new one follow from this host's own identity, so that every
+    call gives the same. fsid: the one a new cluster shall have. monitors: id -> address of all; if one answers that
+    this host has no keys of, it is refused. Raises ArgumentError, StateError, RefusedError.
     """
     found = founding.obtain(ctx, fsid, monitors or {})
     return {name: value if name == "fsid" else Secret(value) for name, value in found.items()}

@@ -78,6 +78,11 @@ def osd_states(keys: Mapping[str, str]) -> list[Declared]:
     return [("ceph.keyring", BOOTSTRAP_KEYRING, keyring), OSD]
 
 
+def join(host: Host) -> None:
+    """Give the host an identity, as `stackminion join` would."""
+    host.put("/var/lib/stackmaster/minion/identity", f"of {host.name}, for this test only", mode=0o600)
+
+
 class Cluster:
     """A cluster of one monitor and three OSD hosts, made by states alone."""
 
@@ -86,6 +91,7 @@ class Cluster:
         self.mon = lab["mon1"]
         self.osds = [lab["osd1"], lab["osd2"], lab["osd3"]]
         self.compute = lab["compute1"]
+        join(self.mon)
         self.keys: dict[str, str] = call(self.mon, "ceph.bootstrap_keys")
         self.conf = configuration(lab, ["mon1"], self.keys["fsid"])
 
@@ -201,6 +207,7 @@ def trio(make_lab: MakeLab) -> Lab:
 def test_three_monitors_found_one_cluster_and_a_lost_one_joins_again(trio: Lab) -> None:
     nodes = ["node1", "node2", "node3"]
     members = {name: trio[name].address for name in nodes}
+    join(trio["node1"])
     keys = call(trio["node1"], "ceph.bootstrap_keys", monitors=members)
 
     def found(host: Host) -> Any:
@@ -220,9 +227,7 @@ def test_three_monitors_found_one_cluster_and_a_lost_one_joins_again(trio: Lab) 
 def test_a_host_that_lost_everything_does_not_begin_a_second_cluster(trio: Lab) -> None:
     members = {name: trio[name].address for name in ("node1", "node2", "node3")}
     first = trio["node1"]
-    first.shell(
-        "systemctl stop ceph-mon@node1; rm -r /var/lib/ceph/mon/ceph-node1 /etc/ceph/ceph.* /var/lib/stackmaster"
-    )
+    first.shell("systemctl stop ceph-mon@node1; rm -r /var/lib/ceph/mon/ceph-node1 /etc/ceph/ceph.*")
     with pytest.raises(CommandFailed, match="would make a second cluster"):
         call(first, "ceph.bootstrap_keys", monitors=members)
 

@@ -56,6 +56,11 @@ class Host:
 
     # --- what is there
 
+    def join(self, identity: str = "a private identity") -> None:
+        """Give the host's minion an identity."""
+        self.state_dir.mkdir(mode=0o700, exist_ok=True)
+        (self.state_dir / "identity").write_text(identity)
+
     def install(self, *programs: str) -> None:
         """Put the programs (all of them, when none is named) on the host."""
         for name in programs or ("ceph", "rbd", "ceph-mon", "ceph-osd", "monmaptool", "systemctl"):

@@ -5,6 +5,7 @@ import socket
 import struct
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import pytest
 
 from protocol.data import Data
 from protocol.errors import ArgumentError, RefusedError, StateError
-from protocol.secrets import UNKNOWN, Secret
+from protocol.secrets import Secret
 from states import registry
-from states.ceph import asok, status
+from states.ceph import asok, client, status
 from states.context import Context
 from tests.unit.fake_ceph import FSID, KEYS, Host
 
@@ -47,9 +48,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(tmp_path, monkeypatch)
 
 
-def call(host: Host, name: str, kwarg: Mapping[str, Data] | None = None, *, test: bool = False) -> Any:
+def call(host: Host, name: str, kwarg: Mapping[str, Data] | None = None) -> Any:
     found = registry.find_function(name)
-    return found.call(host.context(test=test), **registry.check_arguments(name, found.signature, kwarg or {}))
+    client.forget()
+    return found.call(host.context(), **registry.check_arguments(name, found.signature, kwarg or {}))
 
 
 def test_the_status_is_told_in_numbers(host: Host) -> None:
@@ -122,27 +124,34 @@ def test_keys_of_users_are_secrets_under_their_short_names(host: Host) -> None:
 # --- founding keys
 
 
-def test_founding_keys_are_made_once_and_kept_closed(host: Host) -> None:
+def founding(host: Host, **kwarg: Data) -> dict[str, str]:
+    return {name: value[:] for name, value in call(host, "ceph.bootstrap_keys", kwarg).items()}
+
+
+def test_founding_keys_follow_from_the_hosts_identity_and_leave_no_trace(host: Host) -> None:
+    host.join()
     first = call(host, "ceph.bootstrap_keys")
     assert set(first) == {"fsid", *KEYS}
     assert all(isinstance(first[name], Secret) for name in KEYS)
-    assert {name: value[:] for name, value in call(host, "ceph.bootstrap_keys").items()} == {
-        name: value[:] for name, value in first.items()
-    }
-    kept = host.state_dir / "ceph/founding.keyring"
-    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert len({value[:] for value in first.values()}) == 4
+    assert uuid.UUID(first["fsid"]).version == 4
+    assert founding(host) == {name: value[:] for name, value in first.items()}
+    assert [path.name for path in host.state_dir.iterdir()] == ["identity"]
+    host.join("another identity")
+    assert not set(founding(host).values()) & {value[:] for value in first.values()}
 
 
-def test_a_dry_run_makes_no_keys(host: Host) -> None:
-    told = call(host, "ceph.bootstrap_keys", test=True)
-    assert {value[:] for value in told.values()} == {UNKNOWN}
-    assert not host.state_dir.exists()
-
-
-def test_the_wanted_fsid_is_taken_and_a_wrong_one_refused(host: Host) -> None:
-    assert call(host, "ceph.bootstrap_keys", {"fsid": FSID})["fsid"] == FSID
+def test_another_fsid_gives_other_keys_and_one_that_is_none_is_refused(host: Host) -> None:
+    host.join()
+    assert founding(host, fsid=FSID)["fsid"] == FSID
+    assert founding(host, fsid=FSID)["admin"] != founding(host)["admin"]
     with pytest.raises(ArgumentError):
-        call(host, "ceph.bootstrap_keys", {"fsid": "x"})
+        founding(host, fsid="x")
+
+
+def test_a_host_without_an_identity_is_told_to_join(host: Host) -> None:
+    with pytest.raises(StateError, match="stackminion join"):
+        founding(host)
 
 
 def existing(host: Host) -> None:
@@ -154,32 +163,58 @@ def existing(host: Host) -> None:
 
 def test_the_keys_of_a_cluster_that_exists_are_found_and_the_lacking_asked_for(host: Host) -> None:
     existing(host)
-    told = call(host, "ceph.bootstrap_keys")
-    assert {name: value[:] for name, value in told.items()} == {"fsid": FSID, **KEYS}
-    assert not host.state_dir.exists()
+    assert founding(host) == {"fsid": FSID, **KEYS}
+    (host.root / "etc/ceph/ceph.client.admin.keyring").unlink()
+    assert founding(host) == {"fsid": FSID, **KEYS}
 
 
 def test_a_cluster_that_exists_and_does_not_answer_gets_no_second_set_of_keys(host: Host) -> None:
+    host.join()
     existing(host)
     host.cluster["up"] = False
     host.save()
     with pytest.raises(StateError):
-        call(host, "ceph.bootstrap_keys")
-    assert not host.state_dir.exists()
+        founding(host)
 
 
 def test_a_cluster_that_exists_keeps_its_fsid(host: Host) -> None:
     existing(host)
     with pytest.raises(StateError, match=FSID):
-        call(host, "ceph.bootstrap_keys", {"fsid": "11111111-2222-3333-4444-555555555555"})
+        founding(host, fsid="11111111-2222-3333-4444-555555555555")
 
 
-def test_no_second_cluster_is_begun_beside_monitors_that_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def answering_monitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Data]]:
+    """The pillar's monitors, of which one takes connections."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr("states.ceph.founding._MONITOR_PORT", server.getsockname()[1])
-        with pytest.raises(RefusedError, match="mon2"):
-            call(host, "ceph.bootstrap_keys", {"monitors": {"mon2": "127.0.0.1"}})
-    assert not host.state_dir.exists()
+        yield {"mon2": "127.0.0.1"}
+
+
+def test_no_second_cluster_is_begun_beside_monitors_that_answer(host: Host, answering_monitor: Data) -> None:
+    host.join()
+    with pytest.raises(RefusedError, match="mon2"):
+        founding(host, monitors=answering_monitor)
+    host.configure()
+    (host.root / "etc/ceph/ceph.client.admin.keyring").unlink()
+    with pytest.raises(RefusedError, match="second cluster"):
+        founding(host, monitors=answering_monitor)
+
+
+def test_a_founding_that_was_cut_short_is_known_by_its_keys(host: Host, answering_monitor: Data) -> None:
+    host.join()
+    first = founding(host, fsid=FSID)
+    host.configure()
+    (host.root / "etc/ceph/ceph.client.admin.keyring").unlink()
+    host.cluster["auth"]["client.admin"]["key"] = first["admin"]
+    host.cluster["health"] = {"status": "HEALTH_OK"}
+    host.save()
+    assert founding(host, fsid=FSID, monitors=answering_monitor) == first
+
+
+def test_a_monitor_that_lost_its_store_asks_the_others_with_the_admin_key(host: Host, answering_monitor: Data) -> None:
+    host.configure()
+    assert founding(host, monitors=answering_monitor) == {"fsid": FSID, **KEYS}
 
 
 # --- a daemon's own socket
