@@ -77,6 +77,7 @@ class Agent:
         self._book = JobBook(settings.parallel_calls)
         self._processes: dict[int, JobId] = {}
         self._adopted: dict[JobId, int] = {}
+        self._committed: set[JobId] = set()
         self._kills: list[tuple[float, tuple[tuple[int, str], ...]]] = []
         self._high_water = self._journal.high_water()
         self._beats = 0
@@ -211,8 +212,8 @@ class Agent:
         if isinstance(message, Welcome):
             self._welcomed(message)
         elif isinstance(message, Acknowledge):
-            for job in self._outbox.acknowledged(message.number):
-                self._journal.remove(job)
+            self._committed.update(self._outbox.acknowledged(message.number))
+            self._forget_committed()
         elif isinstance(message, Sealed):
             self._ordered(message)
         elif isinstance(message, BlobPart):
@@ -332,7 +333,7 @@ class Agent:
         self._journal.note_process(job, pid)
 
     def _reap(self) -> None:
-        for job in {*self._processes.values(), *self._adopted}:
+        for job in {*self._processes.values(), *self._adopted} - self._committed:
             self._outbox.grew(job)
         while self._processes:
             pid, _status = os.waitpid(-1, os.WNOHANG)
@@ -347,9 +348,17 @@ class Agent:
         self._look_at_host()
 
     def _end(self, effect: End) -> None:
-        if not self._journal.ended(effect.job):
+        if effect.job not in self._committed and not self._journal.ended(effect.job):
             self._journal.append(effect.job, _update(effect.job, effect.state, effect.reason))
-        self._outbox.grew(effect.job)
+        if effect.job not in self._committed:
+            self._outbox.grew(effect.job)
+        self._forget_committed()
+
+    def _forget_committed(self) -> None:
+        """Remove what the master has committed; a job whose process has still to be reaped stays until then."""
+        for job in [job for job in self._committed if job not in self._book]:
+            self._journal.remove(job)
+            self._committed.discard(job)
 
     def _kill(self, job: JobId) -> None:
         """SIGTERM to all processes of the job, and SIGKILL to those that are still there after MERCY."""
