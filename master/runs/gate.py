@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -127,8 +128,9 @@ class GateStep:
             if ended.state is not JobState.SUCCEEDED:
                 found.append(f"{minion}: {ended.state.value} {ended.reason}".strip())
                 continue
-            if not _holds(self.terms.condition, ended.value):
-                found.append(f"{minion}: {self.terms.condition.explain(ended.value)}")
+            measured = _measured(ended.value)
+            if not _holds(self.terms.condition, measured):
+                found.append(f"{minion}: {self.terms.condition.explain(measured)}")
         return found
 
     def _refused(self, key: Key, error: StackmasterError, now: float) -> list[Effect]:
@@ -146,6 +148,11 @@ class GateStep:
     def _abandon(self) -> list[Effect]:
         self._asking, self.wake = None, None
         return [CancelJob(self._job)] if self._job is not None else []
+
+
+def _measured(value: Data) -> Data:
+    """What the condition speaks of: the keys of a mapping; anything else is called `value`."""
+    return value if isinstance(value, Mapping) else {"value": value}
 
 
 def _holds(condition: Expression, value: Data) -> bool:
