@@ -9,9 +9,10 @@ from protocol.errors import StateError
 from states.context import Context
 from states.contract import Action, Plan
 from states.host import apt, transaction
+from states.host.debversion import parse_wish
 from states.host.packages import Choice, Database, PackageManager, Request
 from states.host.transaction import Refresh
-from states.host.wanted import Wanted, complete, leftover, satisfied, there, wanted_packages
+from states.host.wanted import Wanted, complete, leftover, satisfied, there, unfinished, wanted_packages
 from states.registry import state
 
 
@@ -121,14 +122,15 @@ def latest(
     for item in wanted:
         present = complete(database, item.name)
         offer = offers.get(item.name)
+        newest = Wanted(item.name, parse_wish(offer.candidate)) if offer and offer.candidate else item
         if present is None:
             if not only_upgrade and item.name not in database.provides:
-                lacking.append(item)
+                lacking.append(newest)
         elif offer and offer.candidate and manager.compare(offer.candidate, present.version) > 0:
             if present.held and not update_holds:
                 warnings += (f"{item.name} is held at {present.version}; {offer.candidate} is the newest",)
             else:
-                lacking.append(item)
+                lacking.append(newest)
     if not lacking:
         return Plan(comment=_told(wanted, "at the newest version"), warnings=warnings)
     choice = Choice(fromrepo, install_recommends, skip_verify, False, update_holds, only_upgrade)
@@ -229,10 +231,11 @@ def _install(
     downgrade: bool,
 ) -> Plan:
     """The plan that brings `lacking` to the host."""
-    found = transaction.look_up(ctx, manager, lacking, choice, refresh, downgrade=downgrade)
     database = manager.installed()
     names = [item.name for item in lacking]
     repair = transaction.repair_actions(manager, database, names)
+    absent = [item for item in lacking if not unfinished(database, item)]
+    found = transaction.look_up(ctx, manager, absent, choice, refresh, downgrade=downgrade)
     request = Request("install", found.items, choice)
     effects = manager.simulate(request) if found.items else ()
     if not effects and not repair and not found.unknown:

@@ -50,15 +50,18 @@ def make_folder(ctx: Context, point: str) -> None:
 def mount(ctx: Context, wanted: Wanted) -> Data:
     """Mount it, and make sure that it is. Raises StateError."""
     details: Data = None
-    if wanted.by_unit:
-        manager = systemd(ctx)
+    manager = systemd(ctx) if wanted.by_unit else None
+    if manager is not None:
         manager.reload_daemon()
+    if manager is not None and manager.unit(wanted.unit).exists:
         details = units.start(ctx, manager, wanted.unit)
     else:
         entry = wanted.entry
         kind = [] if entry.fstype in ("none", "auto") else ["-t", entry.fstype]
         options = ["-o", ",".join(entry.options)]
         process.run(ctx, [process.require(ctx, "mount"), *kind, *options, "--", entry.device, wanted.point])
+        if manager is not None:  # its generator leaves out devices in containers
+            details = {"by": "mount(8): systemd makes no unit of this entry"}
     if mounts.mounted_at(ctx, wanted.point) is None:
         raise StateError(f"{wanted.point}: the mount was done without an error, and nothing is mounted there")
     return details
@@ -67,7 +70,9 @@ def mount(ctx: Context, wanted: Wanted) -> Data:
 def mount_anew(ctx: Context, wanted: Wanted) -> Data:
     """Unmount what is there, and mount. Raises StateError."""
     if wanted.by_unit and mounts.mounted_at(ctx, wanted.point) is not None:
-        units.stop(ctx, systemd(ctx), wanted.unit)  # so that systemd knows of it before the start
+        manager = systemd(ctx)
+        if manager.unit(wanted.unit).exists:
+            units.stop(ctx, manager, wanted.unit)  # so that systemd knows of it before the start
     unmount(ctx, wanted.point)
     return mount(ctx, wanted)
 

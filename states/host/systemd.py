@@ -29,6 +29,7 @@ PROPERTIES: Final = (
     "ExecMainCode",
     "ExecMainStatus",
     "FragmentPath",
+    "InvocationID",
 )
 
 
@@ -37,6 +38,7 @@ class Unit:
     """A unit as systemd has it now; the words are systemd's (see systemctl(1), org.freedesktop.systemd1(5)).
 
     `load_error` says why it could not be loaded. `exit_status` is that of its main process (a signal when `killed`).
+    `invocation` changes with each start.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Unit:
     exit_status: int = 0
     fragment: str = ""
     load_error: str = ""
+    invocation: str = ""
 
     @property
     def exists(self) -> bool:

@@ -249,4 +249,5 @@ def unit_of(name: str, given: dict[str, Any]) -> Unit:
         exit_status=int(given.get("ExecMainStatus", 0)),
         fragment=str(given.get("FragmentPath", "")),
         load_error=str(load_error[1]),
+        invocation=bytes(given.get("InvocationID", b"")).hex(),
     )

@@ -63,4 +63,5 @@ def parse_show(name: str, text: str) -> Unit:
         exit_status=int(status) if status.isdigit() else 0,
         fragment=given.get("FragmentPath", ""),
         load_error=given.get("LoadError", "").strip(),
+        invocation=given.get("InvocationID", ""),
     )

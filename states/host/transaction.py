@@ -13,7 +13,7 @@ from protocol.results import Change, ChangeKind
 from states.context import Context
 from states.contract import Action
 from states.host.packages import Choice, Database, Effect, EffectKind, PackageManager, Request
-from states.host.wanted import Wanted
+from states.host.wanted import UNFINISHED, Wanted
 
 RECENT: Final = 24 * 3600.0
 """Seconds for which a dry run takes a name that the lists do not know for a mistake, not for stale lists."""
@@ -146,7 +146,7 @@ def repair_actions(manager: PackageManager, database: Database, names: Sequence[
     changes = [Change("change", "dpkg", "state", old="interrupted", new="configured")] if database.journal else []
     for name in names:
         package = database.find(name)
-        if package is not None and package.state in ("unpacked", "half-configured"):
+        if package is not None and package.state in UNFINISHED:
             subject = f"package {package.name}"
             changes.append(Change("change", subject, "state", old=package.state, new="installed"))
     return [Action(change, once) for change in changes]
@@ -169,12 +169,11 @@ def _resolve(manager: PackageManager, wanted: Sequence[Wanted], choice: Choice, 
     database = manager.installed()
     items, unknown = [], []
     for item in wanted:
-        if item.path:
-            items.append(item.path)
-            continue
         offer = available.get(item.name)
         version = item.wish.best(offer.versions) if item.wish and offer else None
-        if offer is None or (item.wish is not None and version is None):
+        if item.path:
+            version = item.wish.exact if item.wish else None
+        elif offer is None or (item.wish is not None and version is None):
             unknown.append(item)
             continue
         before = database.find(item.name)
@@ -184,7 +183,7 @@ def _resolve(manager: PackageManager, wanted: Sequence[Wanted], choice: Choice, 
                 f"{item.name} {before.version} is installed, which is newer than {version}",
                 help="allow it with allow_downgrade: True",
             )
-        items.append(f"{item.name}={version}" if version else item.name)
+        items.append(item.path or (f"{item.name}={version}" if version else item.name))
     return Lookup(tuple(items), tuple(unknown))
 
 

@@ -81,14 +81,15 @@ def start(
     Changed unit files are read first. A start limit that is hit is reset once, and said. Raises StateError with the
     unit's result, exit status and last journal lines.
     """
-    if manager.unit(name).need_reload:
+    before = manager.unit(name)
+    if before.need_reload:
         manager.reload_daemon()
     result = manager.job(verb, name, wait=wait)
     if not wait:
         return {"queued": True}
     details: dict[str, Data] = {}
     unit = manager.unit(name)
-    if result != "done" and unit.result == "start-limit-hit":
+    if result != "done" and _limit_hit(before, unit):
         manager.reset_failed(name)
         result = manager.job(verb, name)
         unit = manager.unit(name)
@@ -136,6 +137,16 @@ def journal(ctx: Context, name: str, lines: int = JOURNAL_LINES) -> list[str]:
     process.run(ctx, [command, "--sync"], accept=None, deadline=10)
     argv = [command, f"--unit={name}", f"--lines={lines}", "--no-pager", "--quiet", "--output=short-iso"]
     return ctx.scrubber.text(process.run(ctx, argv, accept=None, deadline=20).stdout).splitlines()
+
+
+def _limit_hit(before: Unit, after: Unit) -> bool:
+    """Whether a start was refused for coming too often: then the unit says so, or, when it had failed before, keeps
+    saying why it failed then and was not invoked again (service_can_start in systemd's service.c)."""
+    if after.result == "start-limit-hit":
+        return True
+    return (
+        before.active == after.active == "failed" and bool(before.invocation) and before.invocation == after.invocation
+    )
 
 
 def _watched(manager: Systemd, unit: Unit, seconds: float) -> Unit:

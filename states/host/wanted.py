@@ -15,6 +15,9 @@ from states.host.packages import Database, Package, PackageManager
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]*(?<!-)(?::[a-z0-9-]+)?")
 
+UNFINISHED: Final = ("unpacked", "half-configured")
+"""States of dpkg in which a package only waits to be configured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -99,6 +102,14 @@ def there(database: Database, item: Wanted) -> bool:
     """Whether anything but configuration files of `item` (at its version, if one is wanted) is on the host."""
     present = database.find(item.name)
     if present is None or present.leftover or present.state == "not-installed":
+        return False
+    return item.wish is None or item.wish.fits(present.version)
+
+
+def unfinished(database: Database, item: Wanted) -> bool:
+    """Whether all that `item` lacks, at the version wanted, is to be configured."""
+    present = database.find(item.name)
+    if present is None or present.state not in UNFINISHED:
         return False
     return item.wish is None or item.wish.fits(present.version)
 

@@ -62,6 +62,7 @@ if verb == "show":
             "ExecMainStatus": str(unit.get("exit_status", 0)),
             "ExecMainCode": unit.get("exit_code", "1"),
             "LoadError": unit.get("load_error", ""),
+            "InvocationID": unit.get("invocation", ""),
         }
     print("\n".join(f"{key}={value}" for key, value in shown.items()))
     end()

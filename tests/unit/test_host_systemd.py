@@ -56,7 +56,7 @@ def test_both_doors_give_the_same_unit() -> None:
         "x.service",
         "LoadState=loaded\nActiveState=failed\nSubState=failed\nNeedDaemonReload=yes\nCanReload=yes\n"
         "ConditionResult=yes\nType=notify\nRemainAfterExit=no\nResult=signal\nExecMainCode=2\nExecMainStatus=9\n"
-        "FragmentPath=/lib/systemd/system/x.service\n",
+        "FragmentPath=/lib/systemd/system/x.service\nInvocationID=0a0b\n",
     )
     told = systemd_bus.unit_of(
         "x.service",
@@ -74,6 +74,7 @@ def test_both_doors_give_the_same_unit() -> None:
             "ExecMainCode": 2,
             "ExecMainStatus": 9,
             "FragmentPath": "/lib/systemd/system/x.service",
+            "InvocationID": b"\x0a\x0b",
         },
     )
     expected = Unit(
@@ -88,6 +89,7 @@ def test_both_doors_give_the_same_unit() -> None:
         killed=True,
         exit_status=9,
         fragment="/lib/systemd/system/x.service",
+        invocation="0a0b",
     )
     assert shown == told == expected
 

@@ -130,6 +130,13 @@ def test_without_systemd_it_is_mount(host: MountHost) -> None:
     assert "tmpfs /srv tmpfs defaults 0 0" in (host.root / "etc/fstab").read_text()
 
 
+def test_an_entry_of_which_systemd_makes_no_unit_is_mounted_by_mount(host: MountHost) -> None:
+    (host.root / "usr/bin/systemctl").write_text("#!/bin/sh\necho LoadState=not-found\n")
+    plan = mount.mounted(host.context(), "/srv", device="/dev/sdb1", fstype="xfs")
+    assert [action.perform() for action in plan.actions][-1] == {"by": "mount(8): systemd makes no unit of this entry"}
+    assert host.mount_log() == ["mount -t xfs -o defaults -- /dev/sdb1 /srv"]
+
+
 def test_with_mount_false_only_fstab_is_kept(host: MountHost) -> None:
     ctx = host.context()
     apply(mount.mounted(ctx, "/srv", device="tmpfs", fstype="tmpfs", mount=False))

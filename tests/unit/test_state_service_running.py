@@ -132,6 +132,14 @@ def test_a_start_limit_is_reset_once_and_said(host: FakeSystemctl) -> None:
         apply(service.running(host.context(), "ceph-mon@mon1"))
 
 
+def test_a_start_limit_of_a_unit_that_failed_before_is_known_by_its_invocation(host: FakeSystemctl) -> None:
+    failed = {"active": "failed", "result": "exit-code", "invocation": "0a"}
+    host.units["ceph-mon@mon1.service"].update(**failed, starts=[{"fails": True, **failed}])
+    host.write()
+    apply(service.running(host.context(), "ceph-mon@mon1"))
+    assert [deed[0] for deed in host.deeds()] == ["start", "reset-failed", "start"]
+
+
 def test_a_unit_that_ends_at_once_is_seen(host: FakeSystemctl) -> None:
     host.units["ceph-mon@mon1.service"]["starts"] = [{"active": "activating", "sub": "auto-restart"}]
     host.write()
