@@ -74,7 +74,7 @@ def play(site: Site) -> None:
     insist(changed_by_plan(site) == [], "nothing differs any more")
 
     key = next(iter(keys)).decode().split("key = ")[1].strip()
-    events = site.run("events", "ls", "--limit", "5000", "--output", "json").stdout
+    events = site.run("events", "tail", "*", "--since", "0", "--timeout", "1", "--output", "ndjson").stdout
     shown = events + "".join(site.log(name) for name in ("master", *NODES))
     insist(bool(events) and key not in shown, "the key is in no event and no log")
 

@@ -58,7 +58,10 @@ def shown(site: LabSite, processes: ProcessList) -> Iterator[tuple[str, bytes]]:
     yield "the master's log", site.log().encode()
     for path in sorted((site.folder / "master").glob("*.db*")) + sorted((site.folder / "master").glob("*.sqlite*")):
         yield f"the master's {path.name}", path.read_bytes()
-    yield "the events", site.run("events", "ls", "--limit", "100000", "--output", "json").stdout.encode()
+    yield (
+        "the events",
+        site.run("events", "tail", "*", "--since", "0", "--timeout", "3", "--output", "ndjson").stdout.encode(),
+    )
     for host in site.lab:
         yield f"the journal of {host.name}", host.run(["journalctl", "--no-pager", "-o", "cat"]).stdout.encode()
 

@@ -9,5 +9,5 @@
 make the key:
   cmd.run:
     - name: umask 077; printf '[client.demo]\nkey = %s\n' "$(head -c 24 /dev/urandom | base64)" > {{ grains['demo_root'] }}/etc/demo/keyring
-    - creates: {{ grains['demo_root'] }}/etc/demo/keyring
+    - creates: /etc/demo/keyring
 {%- endif %}
