@@ -40,7 +40,7 @@ class Chunks:
         self._lookup = on_master if self._on_master else on_minion
         self.blobs = Blobs()
         self._settler = Settler(guard, scrubber, known_secrets)
-        self._files = Files(session, request.environment, data, guard, self.blobs)
+        self._files = Files(session, data, guard, self.blobs)
 
     def arranged(self, lows: list[Low], loaded: Iterable[str]) -> tuple[Chunk, ...]:
         """The chunks of `lows` in execution order; `loaded` are the names of all rendered files."""
@@ -70,7 +70,7 @@ class Chunks:
         return tuple(sorted(self._settler.secrets))
 
     def _chunk(self, low: Low, known: Known, ids: set[str]) -> Chunk:
-        sources = self._files.attach(low)
+        sources = {} if self._on_master else self._files.attach(low)
         settle = self._settler
         values = {name: settle.value(found.value, name, found.where) for name, found in low.arguments.items()}
         args, options = parted(low, known, values)

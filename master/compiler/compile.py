@@ -29,6 +29,7 @@ __all__ = ["Compiled", "CompilerOptions", "Request", "Roots", "compile_assignmen
 T = TypeVar("T")
 
 _LONGEST_ERROR = 4000
+_MOST_WARNINGS = 100
 
 
 def compile_assignment(request: Request) -> Compiled:
@@ -74,7 +75,7 @@ class _Compilation:
         )
         lows = lower(high, strict=request.options.strict_requisites)
         arranged = chunks.arranged(lows, [sls for _, sls in high.files])
-        warnings = tuple(map(self._shown, self._warnings))
+        warnings = tuple(self._shown(warning)[:_LONGEST_ERROR] for warning in self._warnings)
         assignment = Assignment(request.minion, arranged, request.environment, chunks.secrets(), warnings)
         return Compiled(assignment, chunks.blobs.content, marked, warnings)
 
@@ -117,7 +118,7 @@ class _Compilation:
             "test": False,
             **request.options.opts,
         }
-        functions = Functions(request.minion, self._grains, pillar, opts, request.nodegroups, self._warnings.append)
+        functions = Functions(request.minion, self._grains, pillar, opts, request.nodegroups, self._warn)
         context = {"salt": functions.map(), "grains": self._grains, "pillar": pillar, "opts": opts}
         return Session(
             roots, context, self._scrubber, guard=self._guard, reported=holds_reported([self._grains, pillar])
@@ -129,6 +130,10 @@ class _Compilation:
         if given.formulas:
             directories["base"] = (*directories.get("base", ()), *_formulas())
         return {name: FileRoots(paths, name) for name, paths in directories.items()}
+
+    def _warn(self, message: str) -> None:
+        if len(self._warnings) < _MOST_WARNINGS:
+            self._warnings.append(message)
 
     def _shown(self, text: str) -> str:
         return self._scrubber.text(self._guard.text(text))

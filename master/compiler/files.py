@@ -18,19 +18,35 @@ from protocol.errors import SlsError, Where
 from states.file.directory import excluded
 
 _SCHEME = "salt://"
-_TEXTS = frozenset({"contents", "text", "content", "repl", "unless", "onlyif", "check_cmd", "comment"})
+_FOR_TEMPLATES = ("template", "context", "defaults")
+_TEXTS = frozenset(
+    {
+        "contents",
+        "text",
+        "content",
+        "repl",
+        "unless",
+        "onlyif",
+        "check_cmd",
+        "comment",
+        "dataset",
+        "env",
+        *_FOR_TEMPLATES,
+    }
+)
 """Arguments whose text is text, even when it begins like a source."""
 
-_FOR_TEMPLATES = ("template", "context", "defaults")
+_RENDERED = ("source", "sources")
+"""Arguments whose files are templates, when `template` says so."""
+
 _MISSING = object()
 
 
 class Files:
-    """Finds and renders the files of one compilation into `blobs`. Raises SlsError."""
+    """Finds and renders the files of one compilation into `blobs`, with its pillar and grains. Raises SlsError."""
 
-    def __init__(self, session: Session, environment: str, data: Mapping[str, Any], guard: Guard, blobs: Blobs) -> None:
+    def __init__(self, session: Session, data: Mapping[str, Any], guard: Guard, blobs: Blobs) -> None:
         self._session = session
-        self._environment = environment
         self._data = data
         self._guard = guard
         self._blobs = blobs
@@ -65,7 +81,8 @@ class Files:
             return
         context = self._context(low, "")
         if isinstance(contents.value, str):
-            text = self._session.text_template(self._environment, contents.value, context, contents.where)
+            environment = low.declaration.environment
+            text = self._session.text_template(environment, contents.value, context, contents.where)
             low.arguments["contents"] = Argument("contents", text, contents.where)
 
     def _looked_up(self, low: Low, kind: str, argument: Argument) -> Any:
@@ -85,6 +102,8 @@ class Files:
         """The context for the templates of `low`, None when they are no templates."""
         argument = low.arguments.get("template")
         if argument is None or not argument.value:
+            return None
+        if argument.value != "jinja" and low.declaration.state != "file":
             return None
         if argument.value != "jinja":
             message = f"the template engine {argument.value!r} of {low.declaration.label} is not known"
@@ -121,7 +140,8 @@ class Files:
         for name, argument in low.arguments.items():
             if name not in _TEXTS:
                 for text in _urls(argument.value):
-                    sources[text] = self._blob(low, argument.where, text, template)
+                    context = template if name in _RENDERED else None
+                    sources[text] = self._blob(low, argument.where, text, context)
         if low.name.startswith(_SCHEME) and source is None:
             sources[low.name] = self._blob(low, low.declaration.where, low.name, template)
         return {self._guard.text(text): ref for text, ref in sources.items()}
@@ -135,7 +155,7 @@ class Files:
             if not text.startswith(_SCHEME):
                 kept.append(item)
                 continue
-            environment, path = self._parsed(text)
+            environment, path = self._parsed(low, text)
             if self._session.roots(environment, source.where).find(path) is not None:
                 return [*kept, text]
             looked.append(text)
@@ -145,7 +165,7 @@ class Files:
         raise SlsError(message, where=source.where, help="looked for " + ", ".join(looked))
 
     def _blob(self, low: Low, where: Where, text: str, template: dict[str, Any] | None) -> BlobRef:
-        environment, path = self._parsed(text)
+        environment, path = self._parsed(low, text)
         roots = self._session.roots(environment, where)
         found = roots.find(path)
         if found is None:
@@ -163,7 +183,7 @@ class Files:
         if source is None or not isinstance(source.value, str) or not source.value.startswith(_SCHEME):
             where = source.where if source is not None else low.declaration.where
             raise SlsError(f"{low.declaration.label} needs a 'source' that begins with salt://", where=where)
-        environment, path = self._parsed(source.value.rstrip("/"))
+        environment, path = self._parsed(low, source.value.rstrip("/"))
         names = self._session.roots(environment, source.where).files_under(path)
         if not names:
             message = f"there are no files in {source.value} for {low.declaration.label}"
@@ -175,14 +195,15 @@ class Files:
             relative = name.removeprefix(path).lstrip("/")
             if excluded(relative, ".", left_out) or (included and not excluded(relative, ".", included)):
                 continue
-            key = f"{_SCHEME}{name}" + (f"?saltenv={environment}" if environment != self._environment else "")
+            key = f"{_SCHEME}{name}" + (f"?saltenv={environment}" if environment != low.declaration.environment else "")
             sources[f"{prefix}/{relative}"] = self._blob(low, source.where, key, template)
         return sources
 
-    def _parsed(self, text: str) -> tuple[str, str]:
-        """Environment and path of a `salt://path?saltenv=environment`."""
+    def _parsed(self, low: Low, text: str) -> tuple[str, str]:
+        """Environment and path of a `salt://path?saltenv=environment`; without one, that of the declaring file."""
         path, _, query = self._guard.text(text).removeprefix(_SCHEME).partition("?")
-        environment = parse_qs(query).get("saltenv", [self._environment])[0] if query else self._environment
+        own = low.declaration.environment
+        environment = parse_qs(query).get("saltenv", [own])[0] if query else own
         return environment, path.lstrip("/")
 
 

@@ -136,13 +136,16 @@ class Functions:
         return found
 
     def config_get(self, key: str, default: Any = "", delimiter: str = ":", merge: Any = None, **_options: Any) -> Any:
-        """What the options, else the grains, else the pillar have at the path `key`; or `default`."""
+        """What the options, else the grains, else the pillar have at the path `key`; or `default`.
+
+        With `merge`, mappings of all of them are merged in that order of precedence, onto `default`.
+        """
         found = [traverse(place, key, _ABSENT, delimiter) for place in (self._opts, self._grains, self._pillar)]
         there = [value for value in found if value is not _ABSENT]
         if not there:
             return default
         if merge and isinstance(there[0], Mapping):
-            whole: Any = {}
+            whole: Any = deepcopy(default) if isinstance(default, Mapping) else {}
             for value in reversed(there):
                 whole = merged(whole, value) if isinstance(value, Mapping) else whole
             return whole

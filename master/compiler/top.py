@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from master.compiler.render import Document, Session
@@ -53,7 +53,10 @@ class Tops:
             for section in sections:
                 if section not in spoken:
                     for assigned in self._section(document, section):
-                        found.setdefault((assigned.environment, assigned.sls), assigned)
+                        key = assigned.environment, assigned.sls
+                        first = found.setdefault(key, assigned)
+                        if first.by_grains and not assigned.by_grains:
+                            found[key] = replace(first, by_grains=False)
             spoken.update(sections)
         return sorted(found.values(), key=lambda assigned: assigned.order)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from master.compiler import blobs
-from master.compiler.compile import Compiled
+from master.compiler.compile import Compiled, Request, Roots, compile_assignment
 from protocol.assignment import BlobRef, digest
 from protocol.errors import SlsError
-from tests.unit.compiler_tree import chunks, compiled
+from tests.unit.compiler_tree import chunks, compiled, write
 
 
 def _content(result: Compiled, ref: BlobRef) -> bytes:
@@ -144,14 +144,33 @@ def test_a_name_and_any_argument_may_be_a_source(tmp_path: Path) -> None:
     assert sorted(chunk.sources) == ["salt://x", "salt://y"]
 
 
+def test_only_sources_are_templates(tmp_path: Path) -> None:
+    text = _managed("source: salt://x", "source_hash: salt://y", "template: jinja", "context: {z: salt://nowhere}")
+    result = compiled(tmp_path, {"main.sls": text, "x": "{{ z }}", "y": "{{ raw }}"})
+    sources = result.assignment.chunks[0].sources
+    assert {name: _content(result, ref) for name, ref in sources.items()} == {
+        "salt://x": b"salt://nowhere",
+        "salt://y": b"{{ raw }}",
+    }
+
+
+def test_a_source_is_of_the_environment_of_its_file(tmp_path: Path) -> None:
+    base = write(tmp_path / "base", {"main.sls": "include: [prod: p]\n", "x": "base"})
+    prod = write(
+        tmp_path / "prod", {"p.sls": _managed("source: salt://x", "source_hash: salt://x?saltenv=base"), "x": "p"}
+    )
+    roots = Roots({"base": (base,), "prod": (prod,)}, formulas=False)
+    result = compile_assignment(Request("m1", {}, roots, ("main",)))
+    sources = result.assignment.chunks[0].sources
+    assert _content(result, sources["salt://x"]) == b"p"
+    assert _content(result, sources["salt://x?saltenv=base"]) == b"base"
+
+
 def test_text_that_begins_like_a_source_is_text(tmp_path: Path) -> None:
     assert chunks(tmp_path, _managed("contents: salt://nowhere"))["a"].sources == {}
 
 
 def test_the_first_root_wins(tmp_path: Path) -> None:
-    from master.compiler.compile import Request, Roots, compile_assignment
-    from tests.unit.compiler_tree import write
-
     first = write(tmp_path / "first", {"x": "first"})
     second = write(tmp_path / "second", {"x": "second", "y": "y", "main.sls": _managed("source: salt://x")})
     result = compile_assignment(Request("m1", {}, Roots({"base": (first, second)}, formulas=False), ("main",)))

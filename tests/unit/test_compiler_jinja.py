@@ -58,6 +58,7 @@ from tests.unit.compiler_tree import chunks, compiled, rendered
         ("salt['pillar.get']('ceph', {'x': 1, 'size': 1}, merge=True).size", "3"),
         ("salt['config.get']('os')", "Debian"),
         ("salt['config.get']('ceph:size')", "3"),
+        ("salt['config.get']('ceph', {'x': 1, 'size': 1}, merge=True).size", '3'),
         ("salt['defaults.merge']({'a': {'b': 1}}, {'a': {'c': 2}})", "{'a': {'b': 1, 'c': 2}}"),
         ("salt['slsutil.merge']({'a': [1]}, {'a': [2]}, merge_lists=True)", "{'a': [1, 2]}"),
         ("salt['match.compound']('G@os:Debian and m*')", "True"),

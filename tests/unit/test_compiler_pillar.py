@@ -215,6 +215,11 @@ def test_secrets_are_assigned_by_proven_ids(tmp_path: Path, target: str) -> None
     assert found == {"x": 1, "db": {"password": "hunter2-hunter2"}}
 
 
+def test_a_file_that_an_id_assigns_too_may_hold_secrets(tmp_path: Path) -> None:
+    files = {"top.sls": "base:\n  'G@role:db': [a]\n  'm1': [a]\n", **SECRETS}
+    assert _pillar(tmp_path, files, grains={"role": "db"})["x"] == 1
+
+
 def test_a_state_top_file_gives_the_highstate(tmp_path: Path) -> None:
     files = {
         "top.sls": "base:\n  'I@role:mon': [mon, common.*]\n  '*': [mon]\n  'x': [x]\n",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from master.compiler.compile import Request, Roots, compile_assignment
 from protocol.errors import SlsError
 from tests.unit.compiler_tree import chunks, compiled
 
@@ -189,7 +190,5 @@ def test_keys_that_are_no_strings_become_strings(tmp_path: Path) -> None:
 
 
 def test_the_shipped_formulas_come_last(tmp_path: Path) -> None:
-    from master.compiler.compile import Request, Roots, compile_assignment
-
     with pytest.raises(SlsError, match="there is no SLS 'nothing'"):
         compile_assignment(Request("m1", {}, Roots({}), sls=("nothing",)))
