@@ -96,6 +96,9 @@ def mounted(
         actions = [*_folder_actions(ctx, wanted.point, mkmnt), *actions, _mount_action(ctx, wanted)]
     elif mount and live is not None:
         other = _replace_reason(ctx, wanted, live, _texts(device_name_regex))
+        silence = None if other else _silence(ctx, live)
+        if silence is not None and silence.gone:
+            other = f"{live.source} ({live.fstype}): {silence.reason}"
         if other:
             change = Change("change", wanted.point, "mounted", old=other, new=str(wanted))
             actions.append(Action(change, partial(mounting.mount_anew, ctx, wanted)))
@@ -107,6 +110,8 @@ def mounted(
             }
             more, warnings = _option_actions(ctx, wanted, live, before if persist else None, ignored)
             actions += more
+            if silence is not None:
+                warnings += (f"{wanted.point}: {silence.reason}",)
     return Plan(
         actions, comment=f"{wanted.point}: {wanted} is mounted" if mount else f"{config} is right", warnings=warnings
     )
@@ -216,17 +221,19 @@ def _folder_actions(ctx: Context, point: str, mkmnt: bool) -> list[Action]:
 
 
 def _replace_reason(ctx: Context, wanted: mounting.Wanted, live: Mount, patterns: Sequence[str]) -> str:
-    """What is mounted instead of what is wanted, or why it does not work; empty when it is as wanted."""
+    """What is mounted instead of what is wanted; empty when it is as wanted."""
     shown = f"{live.source} ({live.fstype})"
     known = any(re.fullmatch(pattern, live.source) for pattern in patterns)
     if not mounts.same_type(wanted.entry.fstype, live.fstype):
         return shown
     if not known and not mounts.same_device(ctx, wanted.entry, live):
         return shown
-    if live.fstype.startswith("fuse."):
-        silent = mounts.answers(ctx.path(wanted.point), ANSWER_DEADLINE)
-        return f"{shown}: {silent}" if silent else ""
     return ""
+
+
+def _silence(ctx: Context, live: Mount) -> mounts.Silence | None:
+    """Why what a helper process serves does not answer; others are not asked, they may block."""
+    return mounts.silence(ctx.path(live.point), ANSWER_DEADLINE) if live.fstype.startswith("fuse.") else None
 
 
 def _option_actions(

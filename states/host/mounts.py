@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import re
 import threading
@@ -234,23 +236,33 @@ def _decoded(word: str) -> str:
     return _OCTAL.sub(lambda found: chr(int(found.group(1), 8)), word)
 
 
-def answers(path: Path, deadline: float) -> str:
-    """Why a mounted file system does not answer (its server is gone, or it takes more than `deadline` seconds); empty
-    when it does. Asked in a thread of its own, which nothing waits for any longer."""
-    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Why a mounted file system gives no answer; `gone` when the process that served it is (ENOTCONN)."""
+
+    reason: str
+    gone: bool = False
+
+
+def silence(path: Path, deadline: float) -> Silence | None:
+    """None when the file system at `path` answers within `deadline` seconds (statvfs(3), which no cache answers).
+
+    It is asked in a thread of its own, which nothing waits for any longer.
+    """
+    told: queue.SimpleQueue[Silence | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            path.stat()
-            told.put("")
+            os.statvfs(path)
+            told.put(None)
         except OSError as error:
-            told.put(error.strerror or str(error))
+            told.put(Silence(error.strerror or str(error), error.errno == errno.ENOTCONN))
 
     threading.Thread(target=ask, name="mount-answers", daemon=True).start()
     try:
         return told.get(timeout=deadline)
     except queue.Empty:
-        return f"no answer within {deadline:g} s"
+        return Silence(f"no answer within {deadline:g} s")
 
 
 def check_point(point: str) -> str:

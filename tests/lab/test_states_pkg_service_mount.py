@@ -383,7 +383,7 @@ def test_a_busy_mount_is_told(host: Host) -> None:
 def test_a_mount_that_fails_says_why(host: Host) -> None:
     comment = refused(host, "mount.mounted", "/srv/none", mkmnt=True, device="lab", fstype="nosuchfs")
     assert "srv-none.mount did not start" in comment
-    assert "unknown filesystem type" in comment
+    assert "special device lab does not exist" in comment
     settle(host, "mount.unmounted", "/srv/none", persist=True)
 
 
@@ -393,3 +393,34 @@ def test_a_kept_mount_is_there_after_a_reboot(lab: Lab) -> None:
     host.reboot()
     unchanged(host, "mount.mounted", "/srv/kept", device="lab", fstype="tmpfs", mkmnt=True, opts="size=1m")
     settle(host, "mount.unmounted", "/srv/kept", persist=True)
+
+
+# --- a mount behind a helper process --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def storage(make_lab: MakeLab) -> Host:
+    """A host with a GlusterFS volume of its own."""
+    host = make_lab(["gl1"], layer="gluster")["gl1"]
+    host.put("/root/drive.py", DRIVER)
+    settle(host, "service.running", "glusterd", enable=True)
+    host.shell("mkdir -p /srv/brick; gluster --mode=script volume create vol gl1:/srv/brick force", timeout=120)
+    host.shell("gluster --mode=script volume start vol", timeout=120)
+    return host
+
+
+def test_a_fuse_mount_is_known_kept_and_mended(storage: Host) -> None:
+    args: dict[str, Any] = {"device": "gl1:/vol", "fstype": "glusterfs", "opts": "_netdev,defaults", "mkmnt": True}
+    settle(storage, "mount.mounted", "/var/lib/nova/instances", **args)
+    assert ask(storage, "mount.active")["/var/lib/nova/instances"]["fstype"] == "fuse.glusterfs"
+    storage.shell("echo kept > /var/lib/nova/instances/file")
+    plan = drive(storage, "apply", "mount.mounted", "/var/lib/nova/instances", {**args, "opts": "_netdev,acl"})
+    assert [change[2] for change in plan["changes"]] == ["entry /var/lib/nova/instances"]
+    assert "takes effect when it is mounted again" in plan["warnings"][0]
+    drive(storage, "watch", "mount.mounted", "/var/lib/nova/instances", {"device": "gl1:/vol", "fstype": "glusterfs"})
+    storage.shell("pkill -KILL -f '[g]lusterfs .*instances'; until ! pgrep -f '[g]lusterfs .*instances'; do :; done")
+    args["opts"] = "_netdev,acl"
+    applied = settle(storage, "mount.mounted", "/var/lib/nova/instances", **args)
+    assert "not connected" in applied["changes"][0][3]
+    assert storage.get("/var/lib/nova/instances/file") == "kept\n"
+    settle(storage, "mount.unmounted", "/var/lib/nova/instances", persist=True)

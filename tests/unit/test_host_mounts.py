@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -179,5 +180,15 @@ def test_what_a_helper_reads_at_its_start_cannot_be_remounted() -> None:
 
 
 def test_a_folder_answers_and_a_missing_one_says_why(tmp_path: Path) -> None:
-    assert mounts.answers(tmp_path, 10) == ""
-    assert "No such file" in mounts.answers(tmp_path / "nowhere", 10)
+    assert mounts.silence(tmp_path, 10) is None
+    missing = mounts.silence(tmp_path / "nowhere", 10)
+    assert missing is not None
+    assert "No such file" in missing.reason
+    assert not missing.gone
+
+
+def test_what_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr("states.host.mounts.os.statvfs", lambda path: release.wait(60))
+    assert mounts.silence(tmp_path, 0.05) == mounts.Silence("no answer within 0.05 s")
+    release.set()

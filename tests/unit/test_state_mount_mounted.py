@@ -11,6 +11,7 @@ import pytest
 from protocol.errors import StateError
 from states import mount, registry
 from states.contract import Plan
+from states.host import mounts
 from tests.unit.fake_systemctl import FakeSystemctl
 
 POINT = "/var/lib/nova/instances"
@@ -183,10 +184,19 @@ def test_options_of_a_helper_wait_for_the_next_mount_and_are_warned_of(host: Mou
 
 def test_a_helper_that_is_gone_is_mounted_anew(host: MountHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.live(f"78 22 0:9 / {POINT} rw,relatime - fuse.ceph-fuse ceph-fuse rw")
+    monkeypatch.setattr(mounts, "silence", lambda path, deadline: mounts.Silence("not connected", gone=True))
     plan = mount.mounted(host.context(), POINT, persist=False, **CEPH)
     (change,) = plan.changes
-    assert change.kind == "change"
-    assert "No such file" in str(change.old)
+    assert (change.kind, change.old) == ("change", "ceph-fuse (fuse.ceph-fuse): not connected")
+    apply(plan)
+    assert [line.split()[0] for line in host.mount_log()] == ["umount", "mount"]
+
+
+def test_a_helper_that_is_slow_is_warned_of_and_left(host: MountHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.live(f"78 22 0:9 / {POINT} rw,relatime - fuse.ceph-fuse ceph-fuse rw")
+    monkeypatch.setattr(mounts, "silence", lambda path, deadline: mounts.Silence("no answer within 5 s"))
+    plan = mount.mounted(host.context(), POINT, persist=False, **CEPH)
+    assert (plan.actions, plan.warnings) == ([], (f"{POINT}: no answer within 5 s",))
 
 
 def test_a_changed_watched_state_mounts_again(host: MountHost) -> None:
