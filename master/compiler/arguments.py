@@ -14,7 +14,7 @@ from master.compiler.orchestration import ORCHESTRATION
 from master.compiler.words import OPTIONS
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
-from states.registry import Signature, check_arguments, find_state, watches
+from states.registry import Signature, check_arguments, find_state, state_names, watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ Lookup = Callable[[str], Known]
 @cache
 def on_minion(name: str) -> Known:
     """A state that minions run. Raises ArgumentError."""
+    if name in ORCHESTRATION:
+        raise ArgumentError(f"{name!r} is a step of an orchestration", help="start it with `stackmaster run`")
     return Known(find_state(name).signature, watches(name.partition(".")[0]))
 
 
@@ -41,6 +43,8 @@ def on_master(name: str) -> Known:
     if signature is None:
         close = difflib.get_close_matches(name, ORCHESTRATION, n=1)
         help = f"did you mean {close[0]!r}?" if close else "there is " + ", ".join(ORCHESTRATION)
+        if name in state_names():
+            help = "minions run it: put it into an SLS file that a salt.state step applies"
         raise ArgumentError(f"there is no orchestration state {name!r}", help=help)
     return Known(signature, False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from master.compiler.high import Reference
@@ -88,11 +88,14 @@ class Resolver:
         self.errors.append(SlsError(message, where=reference.where, help=near(reference.value, known)))
 
 
-def raise_all(errors: list[SlsError], show: Callable[[str], str] = str) -> None:
+def raise_all(errors: list[SlsError]) -> None:
     """Raise the first of `errors` with the others told in its message; nothing when there are none."""
     if not errors:
         return
     first, *others = errors
-    told = "".join(f"\n  {show(str(error))}" for error in others[:9])
+    if not others:
+        raise first
+    own = f"{first.message} ({first.help})" if first.help else first.message
+    told = "".join(f"\n  {error}" for error in others[:9])
     more = f"\n  and {len(others) - 9} more" if len(others) > 9 else ""
-    raise SlsError(first.message + told + more, where=first.where, help=first.help)
+    raise SlsError(own + told + more, where=first.where)

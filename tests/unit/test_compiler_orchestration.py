@@ -52,7 +52,7 @@ def test_an_output_makes_its_step_required(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a:\n  salt.sate:\n    - tgt: x\n", "no orchestration state 'salt.sate' (id 'a'; did you mean 'salt.state'?)"),
-        ("a:\n  file.managed: []\n", "there is no orchestration state 'file.managed'"),
+        ("a:\n  file.managed: []\n", "put it into an SLS file that a salt.state step applies"),
         ("a:\n  salt.state:\n    - sls: x\n", "salt.state needs the argument 'tgt'"),
         ("a:\n  salt.state:\n    - tgt: x\n", "either 'sls' or 'highstate: true'"),
         ("a:\n  salt.state:\n    - tgt: x\n    - sls: y\n    - highstate: true\n", "either 'sls' or 'highstate: true'"),
@@ -72,5 +72,5 @@ def test_a_mistake_in_an_orchestration_is_told(tmp_path: Path, text: str, messag
 
 
 def test_a_minion_has_no_orchestration_states(tmp_path: Path) -> None:
-    with pytest.raises(SlsError, match=r"there is no state 'salt\.state'"):
+    with pytest.raises(SlsError, match=r"main.sls:2: 'salt.state' is a step of an orchestration .*stackmaster run"):
         compile_assignment(request(tmp_path, "a:\n  salt.state:\n    - tgt: x\n    - sls: y\n"))
