@@ -14,7 +14,7 @@ from master.config import MasterSettings
 from master.inventory import Inventory
 from master.jobs import JobRequest
 from protocol import codec
-from protocol.assignment import Assignment
+from protocol.assignment import Assignment, Chunk
 from protocol.data import Data
 from protocol.names import MinionId
 from protocol.secrets import Scrubber
@@ -56,7 +56,7 @@ class Compiling:
         compiled = await self._pool.compile(request)
         assignment = compiled.assignment
         scrubber = Scrubber(assignment.secrets)
-        chunks = [codec.unpack(codec.pack(_chunk_data(chunk))) for chunk in assignment.chunks]
+        chunks = [codec.unpack(codec.pack(chunk_data(chunk))) for chunk in assignment.chunks]
         return {"minion": minion, "chunks": scrubber.data(chunks), "warnings": scrubber.data(compiled.warnings)}
 
     def _request(
@@ -80,7 +80,8 @@ class Compiling:
         )
 
 
-def _chunk_data(chunk: Any) -> dict[str, Data]:
+def chunk_data(chunk: Chunk) -> dict[str, Data]:
+    """A chunk as the API and the command line tell it; what is secret in it is not hidden yet."""
     return {
         "tag": chunk.tag,
         "state": chunk.state,

@@ -123,13 +123,14 @@ def totals(minions: Iterable[Minion]) -> dict[str, int]:
 
 def footer(minions: Iterable[Minion]) -> str:
     """`Plan: 3 create, 1 change, 0 remove, 2 restart, 0 run on 3 of 120 minions.`"""
-    all_minions = list(minions)
-    counted = totals(all_minions)
-    concerned = [minion.id for minion in all_minions if minion.changed]
+    told = list(minions)
+    counted = totals(told)
+    concerned = {minion.id for minion in told if minion.changed}
+    number = len({minion.id for minion in told})
+    plural = "minion" if number == 1 else "minions"
     if not concerned:
-        return f"Plan: nothing to change on {len(all_minions)} {'minion' if len(all_minions) == 1 else 'minions'}."
+        return f"Plan: nothing to change on {number} {plural}."
     parts = [f"{number} {kind}" for kind, number in counted.items() if kind != "unknown"]
     if counted["unknown"]:
         parts.append(f"{counted['unknown']} not known until applied")
-    plural = "minion" if len(all_minions) == 1 else "minions"
-    return f"Plan: {', '.join(parts)} on {len(concerned)} of {len(all_minions)} {plural}."
+    return f"Plan: {', '.join(parts)} on {len(concerned)} of {number} {plural}."

@@ -288,5 +288,5 @@ def _step_notice(job: Job, minion: Minion, step: Step, at: float) -> Notice:
         return Notice(at, minion.id, f"{place} FAILED: {comment}{seconds}", "bad")
     if step.changes or step.outcome is None:
         word = "would change" if job.test or step.outcome is None else "changed"
-        return Notice(at, minion.id, f"{place} {word}{seconds}", "changed")
+        return Notice(at, minion.id, f"{place} {word}{seconds}", "changed", routine=job.test)
     return Notice(at, minion.id, f"{place} as wanted{seconds}", routine=True)

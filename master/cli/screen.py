@@ -63,6 +63,7 @@ class Screen:
         """A line about the answer; silent with --quiet."""
         if not self.quiet:
             text = visible(text)
+            sys.stdout.flush()
             print(self.style(text, role, sys.stderr) if role else text, file=sys.stderr, flush=True)
 
     def document(self, schema: str, content: Mapping[str, Any]) -> None:

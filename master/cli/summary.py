@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from master.cli import changes, exits
 from master.cli.live import span
@@ -11,6 +11,9 @@ from master.cli.nodeset import fold, short
 from master.cli.progress import BAD, TERMINAL, Job, Minion, Progress, Run, RunStep, Step, Tone
 
 Line = tuple[str, Tone | None]
+
+LOCAL: Final = "local"
+"""The id of a job that no master knows (apply --local)."""
 
 
 def of_job(job: Job, *, verbose: bool = False) -> list[Line]:
@@ -83,7 +86,8 @@ def failures(job: Job) -> Iterator[Line]:
     for (head, *rest), ids in groups.items():
         yield f"{head.partition(' ')[0].upper()} {short(ids)}  {head.partition(' ')[2]}".rstrip(), "bad"
         yield from ((f"    {line}", None) for line in rest)
-        yield f"    next: stackmaster jobs show {job.id[-6:]} --minion {sorted(ids)[0]}", "warn"
+        if job.id != LOCAL:
+            yield f"    next: stackmaster jobs show {job.id[-6:]} --minion {sorted(ids)[0]}", "warn"
 
 
 def _reasons(minion: Minion) -> Iterator[tuple[str, ...]]:
@@ -164,9 +168,15 @@ def _failed_step(progress: Progress, step: RunStep) -> Iterator[Line]:
 def _foretold(progress: Progress, run: Run) -> list[Line]:
     minions = [minion for job in progress.jobs.values() for minion in job.minions.values()]
     blocks = changes.gather(minions)
-    if not blocks:
+    would_run = [
+        (f"  > {step.function} ({step.id}): {step.comment}", "warn")
+        for step in run.steps.values()
+        if step.state == "would" and not step.minions
+    ]
+    if not blocks and not would_run:
         return []
-    return [("", None), *changes.show(blocks), (changes.footer(minions), None)]
+    shown = [("", None), *changes.show(blocks)]
+    return [*shown, *([("On the way:", None), *would_run] if would_run else []), (changes.footer(minions), None)]
 
 
 def text_of(value: Any) -> str:

@@ -9,6 +9,7 @@ import click
 
 from master.cli import arguments
 from master.cli.follow import ANSWER_WITHIN
+from master.cli.local import Place, place_options
 from master.cli.options import MINIONS, SPAN, common, current, pillar_option, target_kinds
 from master.cli.verbs_exec import start
 from protocol.data import Data
@@ -36,22 +37,14 @@ PLAN_HELP = """Show what apply would change on the minions that TARGET means, an
 
 def _shared(command: Any) -> Any:
     """The options that apply and plan have in common."""
-    local = [
-        click.option("--local", is_flag=True, help="Without a master: compile here and apply to this host."),
-        click.option("--id", "minion", default=None, help="With --local: the minion id (this host's name)."),
-        click.option("--states", type=click.Path(path_type=Path), default=None, help="With --local: the state tree."),
-        click.option("--pillar-dir", type=click.Path(path_type=Path), default=None,
-                     help="With --local: the pillar tree (--pillar DIR is taken too)."),
-        click.option("--grains", type=click.Path(path_type=Path), default=None,
-                     help="With --local: a YAML or JSON file of grains instead of this host's."),
-    ]  # fmt: skip
     options = [
         click.option("--env", "environment", default="base", show_default=True, help="The environment of the SLS."),
         click.option("--timeout", type=SPAN, default=None, help="How long it may take (an hour); then exit code 124."),
         click.option("--answer-within", type=SPAN, default=ANSWER_WITHIN, show_default="30s",
                      help="How long a minion may take to begin; then it is told not to."),
         click.option("--detach", is_flag=True, help="Print the job's id and do not wait."),
-        *local,
+        click.option("--local", is_flag=True, help="Without a master: compile here and apply to this host."),
+        place_options,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -85,37 +78,33 @@ def plan(words: tuple[str, ...], exit_code: bool, **given: Any) -> int:
 def _apply(
     words: tuple[str, ...], *, test: bool, exit_code: bool, kind: str | None, pillar_words: tuple[str, ...],
     environment: str, timeout: float | None, answer_within: float, detach: bool, local: bool, minion: str | None,
-    states: Path | None, pillar_dir: Path | None, grains: Path | None,
+    states: tuple[Path, ...], pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None,
 ) -> int:  # fmt: skip
     if local:
-        from master.cli.local import Local, apply_here
+        from master.cli.local import apply_here
 
-        folder, pillar = _local_pillar(pillar_dir, pillar_words)
-        place = Local(minion, states, folder, grains, environment, pillar)
-        return apply_here(current(), place, _sls(words), test=test, exit_code=exit_code)
-    if minion or states or pillar_dir or grains:
-        raise InputError("--id, --states, --pillar-dir and --grains belong to --local", help="add --local")
+        folders, overlaid = local_pillar(pillar_dir, pillar_words)
+        place = Place(minion, states, folders, grains, root, environment, overlaid)
+        return apply_here(current(), place, sls_names(words), test=test, exit_code=exit_code)
+    if Place(minion, states, pillar_dir, grains, root).named:
+        raise InputError("--id, --states, --pillar-dir, --grains and --root belong to --local", help="add --local")
     if not words:
         raise InputError("a target is missing", help="stackmaster apply 'osd*' ceph.conf; '*' means every minion")
     request: dict[str, Any] = {
-        "target": words[0], "target_kind": kind or "compound", "kind": "apply", "sls": list(_sls(words[1:])),
+        "target": words[0], "target_kind": kind or "compound", "kind": "apply", "sls": list(sls_names(words[1:])),
         "environment": environment, "pillar": arguments.pillar(pillar_words), "test": test,
         **({"timeout": timeout} if timeout else {}),
     }  # fmt: skip
     return start(current(), request, timeout=timeout, patience=answer_within, detach=detach, exit_code=exit_code)
 
 
-def _sls(words: tuple[str, ...]) -> tuple[str, ...]:
+def sls_names(words: tuple[str, ...]) -> tuple[str, ...]:
     """Names of SLS files; `a,b` names two, as in Salt."""
     return tuple(name for word in words for name in word.split(",") if name)
 
 
-def _local_pillar(folder: Path | None, words: tuple[str, ...]) -> tuple[Path | None, dict[str, Data]]:
-    """The pillar tree and the extra pillar: a word of --pillar that is a folder is the tree."""
-    rest: list[str] = []
-    for word in words:
-        if folder is None and Path(word).is_dir():
-            folder = Path(word)
-        else:
-            rest.append(word)
-    return folder, arguments.pillar(rest)
+def local_pillar(folders: tuple[Path, ...], words: tuple[str, ...]) -> tuple[tuple[Path, ...], dict[str, Data]]:
+    """The pillar trees and the pillar laid over: a word of --pillar that is a folder is a tree."""
+    trees = [Path(word) for word in words if "=" not in word and Path(word).is_dir()]
+    rest = [word for word in words if Path(word) not in trees]
+    return (*folders, *trees), arguments.pillar(rest)

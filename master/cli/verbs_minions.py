@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -88,6 +88,17 @@ def _print(found: Mapping[str, Any], schema: str) -> int:
     return exits.DONE
 
 
+def _explained(terms: Mapping[str, Any], meant: Sequence[str]) -> list[str]:
+    """For each minion whether it is meant, and what each part of the expression found."""
+    lines = []
+    for id, parts in terms.items():
+        lines.append(f"{'+' if id in meant else '-'} {id}")
+        for part in parts:
+            indent = "  " * (int(part.get("depth") or 0) + 2)
+            lines.append(f"{indent}{part.get('term')}: {'yes' if part.get('matched') else 'no'}, {part.get('why')}")
+    return lines
+
+
 @click.group("target", cls=Verbs, help=TARGET_HELP)
 @common
 def target() -> None:
@@ -109,10 +120,8 @@ def target_show(expression: str, kind: str | None, explain: bool) -> int:
     if screen.machine:
         screen.document("stackmaster.target/1", {"target": expression, **found})
     else:
-        if explain and found.get("explain"):
-            screen.talk(summary.text_of(found["explain"]))
-        for id in meant:
-            screen.data(id)
+        for line in _explained(found["explain"], meant) if found.get("explain") else meant:
+            screen.data(line)
     if not meant:
         raise NoTargetError(f"{expression!r} matches nobody", help="`stackmaster minions ls` lists the minions")
     if not screen.machine:

@@ -69,7 +69,7 @@ class JobStep:
             case JobStarted(key, job) if key in self._open:
                 self._open[key] = job
                 self._jobs.append(job)
-                said = {"function": self.request.function or "apply", "job": job, "jobs": list(self._jobs)}
+                said = {"function": _what(self.request), "job": job, "jobs": list(self._jobs)}
                 stop: list[Effect] = [CancelJob(job)] if self._stopping else []
                 return [Tell(key.step, "started", said), *stop]
             case JobEnded(key, outcome) if key in self._open:
@@ -145,6 +145,10 @@ class JobStep:
         if self._stopping:
             ended = replace(ended, result=False, comment=f"cancelled; {ended.comment}")
         self.outcome = replace(ended, minions=self._minions, jobs=tuple(self._jobs))
+
+
+def _what(request: JobRequest) -> str:
+    return request.function or " ".join(["apply", *(request.sls or ("highstate",))])
 
 
 def failure(

@@ -1,0 +1,199 @@
+"""Without a master: compile a state tree here and apply it to this host."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from master.cli import exits, summary
+from master.cli.client import Event
+from master.cli.follow import Followed
+from master.cli.options import Invocation
+from master.cli.painter import Painter, painter
+from master.cli.progress import Progress
+from master.cli.verbs_exec import finish
+from protocol.errors import ConfigError, InputError, StateError
+
+if TYPE_CHECKING:
+    from master.compiler.request import Compiled
+    from protocol.data import Data
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What --local works with: the id, the trees, grains from a file instead of this host's, and the root of paths."""
+
+    minion: str | None = None
+    states: tuple[Path, ...] = ()
+    pillar: tuple[Path, ...] = ()
+    grains: Path | None = None
+    root: Path | None = None
+    environment: str = "base"
+    overlaid: Mapping[str, Data] = field(default_factory=dict)
+
+    @property
+    def named(self) -> bool:
+        """Whether anything was said that only --local can use."""
+        return bool(self.minion or self.states or self.pillar or self.grains or self.root)
+
+    @property
+    def id(self) -> str:
+        """The minion id: as given, or this host's name."""
+        return self.minion or socket.gethostname().lower()
+
+
+def place_options(command: F) -> F:
+    """Add the options that say what --local works with."""
+    options = (
+        click.option("--id", "minion", default=None, help="The minion id (this host's name)."),
+        click.option("--states", multiple=True, type=_FOLDER, metavar="DIR", help="The state tree; may be repeated."),
+        click.option("--pillar-dir", multiple=True, type=_FOLDER, metavar="DIR",
+                     help="The pillar tree; `--pillar DIR` is taken too."),
+        click.option("--grains", type=_FOLDER, default=None, metavar="FILE",
+                     help="Grains from a YAML or JSON file instead of this host's."),
+        click.option("--root", type=_FOLDER, default=None, metavar="DIR",
+                     help="Where the paths of states begin, instead of /."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def compile_here(place: Place, sls: tuple[str, ...]) -> Compiled:
+    """The assignment for `place`, of `sls` or of its top file. Raises SlsError, InputError."""
+    from master.compiler.compile import compile_assignment
+    from master.compiler.request import Request, Roots
+
+    for folder in (*place.states, *place.pillar):
+        if not folder.is_dir():
+            raise InputError(f"{folder} is no folder", help="--states and --pillar-dir name the trees")
+    if not place.states:
+        raise InputError("the state tree is missing", help="name it with --states DIR")
+    environment = place.environment
+    request = Request(
+        minion=place.id, grains=_grains(place), roots=Roots({environment: place.states}, {environment: place.pillar}),
+        sls=sls, environment=environment, pillar_override=place.overlaid,
+    )  # fmt: skip
+    return compile_assignment(request)
+
+
+def _grains(place: Place) -> dict[str, Data]:
+    from master.cli.arguments import mapping_file
+
+    if place.grains is not None:
+        return {**mapping_file(place.grains), "id": place.id}
+    from states.host.grains import gather
+
+    return {**gather(), "id": place.id}
+
+
+def apply_here(
+    invocation: Invocation, place: Place, sls: tuple[str, ...], *, test: bool, exit_code: bool = False
+) -> int:
+    """Compile and apply (with `test`: foretell), show it as a job of one minion; gives the exit code."""
+    compiled = compile_here(place, sls)
+    for warning in compiled.warnings:
+        invocation.screen.talk(f"warning: {warning}", "warn")
+    paint = painter(invocation.screen)
+    teller = _Teller(place.id, paint)
+    teller.tell("new", kind="apply", sls=list(sls), target=place.id, test=test, minions=[place.id])
+    try:
+        with tempfile.TemporaryDirectory(prefix="stackmaster-") as folder:
+            states = _carry_out(compiled, place, Path(folder), teller, test=test)
+    except KeyboardInterrupt:
+        return exits.LEFT
+    finally:
+        paint.close()
+    teller.tell(f"minion/{place.id}/state", state=states, reason="")
+    teller.tell("ended", states={place.id: states})
+    return finish(invocation, Followed(teller.progress, "ended"), summary.LOCAL, exit_code=exit_code)
+
+
+@dataclass(slots=True)
+class _Teller:
+    """Tells of a local apply in the events of a master."""
+
+    minion: str
+    paint: Painter
+    progress: Progress = field(default_factory=Progress)
+
+    def tell(self, what: str, **data: Any) -> None:
+        """Feed one event of the job and draw."""
+        event = Event(f"job/{summary.LOCAL}/{what}", data, time.time())
+        self.paint.event(event, self.progress.feed(event))
+        self.paint.draw(self.progress)
+
+
+def _carry_out(compiled: Compiled, place: Place, folder: Path, teller: _Teller, *, test: bool) -> str:
+    from master.store.jobrows import step_data
+    from protocol.results import Progress as StepProgress
+    from protocol.results import StepStarted
+    from states.context import Context
+    from states.engine import apply
+
+    def emit(told: StepProgress) -> None:
+        base = f"minion/{place.id}/step"
+        if isinstance(told, StepStarted):
+            teller.tell(
+                f"{base}/started", index=told.index, total=told.total, id=told.id, name=told.name,
+                function=told.function,
+            )  # fmt: skip
+        else:
+            teller.tell(f"{base}/ended", index=told.index, result=step_data(told.result))
+
+    blobs = _contents(compiled, folder)
+    state_dir = place.root / "var/lib/stackmaster/local" if place.root else Path("/var/lib/stackmaster/local")
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{state_dir} cannot be made: {error.strerror}", help="run as root, or with --root") from None
+    context = Context(
+        minion=place.id, grains=_grains(place), root=place.root or Path("/"), state_dir=state_dir,
+        blob_path=blobs,
+    )  # fmt: skip
+    results = apply(compiled.assignment, context, emit, test=test)
+    return "failed" if any(result.result is False for result in results) else "succeeded"
+
+
+def _contents(compiled: Compiled, folder: Path) -> Callable[..., Path]:
+    """Where the contents lie: in the tree, or written below `folder` (0700)."""
+    paths: dict[str, Path] = {}
+    for digest, content in compiled.blobs.items():
+        if isinstance(content, Path):
+            paths[digest] = content
+            continue
+        path = folder / digest
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        paths[digest] = path
+
+    def find(ref: Any) -> Path:
+        try:
+            return paths[ref.digest]
+        except KeyError:
+            raise StateError(f"the content {ref.digest[:12]} was not compiled") from None
+
+    return find
+
+
+def chunks_document(compiled: Compiled, minion: str) -> dict[str, Any]:
+    """The chunks of an assignment, secrets masked, as the API's `compile` tells them."""
+    from master.compiling import chunk_data
+    from protocol import codec
+    from protocol.secrets import Scrubber
+
+    scrubber = Scrubber(compiled.assignment.secrets)
+    chunks = [codec.unpack(codec.pack(chunk_data(chunk))) for chunk in compiled.assignment.chunks]
+    return {"minion": minion, "chunks": scrubber.data(chunks), "warnings": scrubber.data(list(compiled.warnings))}

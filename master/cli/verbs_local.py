@@ -1,0 +1,78 @@
+"""`stackmaster compile`: what SLS files come to, without touching anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from master.cli import arguments, exits
+from master.cli.local import Place, chunks_document, compile_here, place_options
+from master.cli.options import common, current, pillar_option
+from master.cli.verbs_apply import local_pillar, sls_names
+from protocol.errors import InputError
+
+HELP = """Compile SLS files (or, without any, the highstate) and print the chunks in execution order.
+
+\b
+  stackmaster compile --minion osd1 ceph.conf              as the master would for osd1
+  stackmaster compile --states /srv/states ceph.conf       without a master, for this host
+  stackmaster compile --states . --id osd1 --grains g.yaml --pillar ./pillar -o json
+"""
+
+
+@click.command("compile", help=HELP)
+@click.argument("sls", nargs=-1, metavar="[SLS]...")
+@click.option("--minion", "asked", default=None, help="Ask the master to compile for this minion.")
+@place_options
+@pillar_option
+@click.option("--env", "environment", default="base", show_default=True, help="The environment of the SLS.")
+@common
+def compile_(
+    sls: tuple[str, ...], asked: str | None, minion: str | None, states: tuple[Path, ...],
+    pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None, pillar_words: tuple[str, ...],
+    environment: str,
+) -> int:  # fmt: skip
+    """Print the chunks. Raises SlsError (exit 2) with file and line."""
+    invocation = current()
+    if asked is not None:
+        if minion or states or pillar_dir or grains or root:
+            raise InputError("--minion asks the master; --id, --states, --pillar-dir and --grains work without one")
+        request = {
+            "minion": asked, "sls": list(sls_names(sls)), "pillar": arguments.pillar(pillar_words),
+            "environment": environment,
+        }  # fmt: skip
+        with invocation.client() as client:
+            return _print(client.call("compile", request))
+    folders, overlaid = local_pillar(pillar_dir, pillar_words)
+    place = Place(minion, states, folders, grains, root, environment, overlaid)
+    return _print(chunks_document(compile_here(place, sls_names(sls)), place.id))
+
+
+def _print(found: dict[str, Any]) -> int:
+    screen = current().screen
+    for warning in found.get("warnings") or ():
+        screen.talk(f"warning: {warning}", "warn")
+    if screen.machine:
+        screen.document("stackmaster.chunks/1", found)
+        return exits.DONE
+    for number, chunk in enumerate(found["chunks"]):
+        place = f"{chunk['file'] or chunk['sls']}:{chunk['line']}"
+        about = "" if chunk["id"] == chunk["name"] else f" [{chunk['name']}]"
+        screen.data(screen.style(f"{number}  {chunk['state']}.{chunk['fun']}  {chunk['id']}{about}  ({place})", "head"))
+        for key, value in {**chunk["args"], **chunk["options"]}.items():
+            screen.data(f"     {key}: {_short(value)}")
+        for requisite in chunk["requisites"]:
+            wanted = [str(target) for target in requisite["targets"]] + list(requisite["missing"])
+            screen.data(f"     {requisite['kind']}: {', '.join(wanted)}")
+    screen.talk(f"{len(found['chunks'])} chunks for {found['minion']}")
+    return exits.DONE
+
+
+def _short(value: Any) -> str:
+    from master.cli.screen import as_json
+
+    text = value if isinstance(value, str) else as_json(value)
+    text = text.replace("\n", "⏎")
+    return text if len(text) <= 160 else text[:159] + "…"
