@@ -13,6 +13,7 @@ from master.compiler.low import Low
 from master.compiler.merge import traverse
 from master.compiler.render import Session
 from master.compiler.reported import Guard
+from master.compiler.yaml import plain
 from protocol.assignment import BlobRef
 from protocol.errors import SlsError, Where
 from states.file.directory import excluded
@@ -124,7 +125,7 @@ class Files:
             elif value is not None:
                 where = low.arguments[name].where
                 raise SlsError(f"{name!r} of {low.declaration.label} must be a mapping", where=where)
-        return {key: self._guard.restored(value) for key, value in context.items()}
+        return {key: self._guard.restored(plain(value)) for key, value in context.items()}
 
     def _value(self, low: Low, name: str) -> Any:
         argument = low.arguments.get(name)

@@ -13,7 +13,7 @@ import jinja2
 from master.compiler.jinja import Environment, Rendered, file_context, render, render_text, text_name
 from master.compiler.reported import Guard
 from master.compiler.roots import FileRoots
-from master.compiler.yaml import Map, load
+from master.compiler.yaml import Map, load_shared
 from protocol.errors import SlsError, StackmasterError, Where
 from protocol.secrets import Scrubber
 from protocol.yamlnodes import YamlError
@@ -37,7 +37,8 @@ _PIPES = {"jinja|yaml": (True, True), "yaml": (False, True), "jinja": (True, Tru
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One rendered SLS file: `file` in the roots of `environment`, its data, and how lines lead back."""
+    """One rendered SLS file: `file` in the roots of `environment`, its data (shared, not to be changed), and how
+    lines lead back."""
 
     sls: str
     environment: str
@@ -136,7 +137,7 @@ class Session:
 
     def _data(self, sls: str, rendered: Rendered) -> Map:
         try:
-            data = load(rendered.text, rendered.file)
+            data = load_shared(rendered.text, rendered.file)
         except YamlError as error:
             raise self._yaml_failure(error, rendered) from None
         if data is None:

@@ -201,6 +201,7 @@ ESCAPES = [
     "'' | attr('__class__')",
     "'{0.__class__.__mro__}'.format('')",
     "'{x.__class__}'.format_map({'x': ''})",
+    "('{0.__class__}' | attr('format'))('')",
     "('{0.__class__}' | string).format('')",
     "self.__init__.__globals__",
     "self._TemplateReference__context",

@@ -182,6 +182,19 @@ def test_one_compilation_cannot_change_what_the_next_sees(tmp_path: Path) -> Non
     assert grains == {"a": [1]}
 
 
+def test_what_templates_do_to_their_context_is_not_kept(tmp_path: Path) -> None:
+    text = (
+        "a:\n  file.managed:\n    - name: /a\n    - source: salt://x\n    - template: jinja\n"
+        "    - context: {c: [1], d: &d {e: [2]}}\n"
+        "b:\n  file.managed:\n    - name: /b\n    - source: salt://x\n    - template: jinja\n"
+        "    - context: {c: [1], d: *d}\n"
+    )
+    files = {"main.sls": text, "x": "{% do c.append(2) %}{% do d.e.append(3) %}{{ c }}{{ d }}"}
+    for _ in range(2):
+        (content,) = compiled(tmp_path, files).blobs.values()
+        assert content == b"[1, 2]{'e': [2, 3]}"
+
+
 def test_a_logged_warning_becomes_a_warning_of_the_assignment(tmp_path: Path) -> None:
     text = "{% do salt['log.warning']('old pillar') %}{% do salt['log.debug']('no') %}a: test.nop\n"
     assert compiled(tmp_path, text).warnings == ("old pillar",)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from master.compiler.yaml import Map, line_of, load, load_plain
+from master.compiler.yaml import Map, line_of, load, load_plain, load_shared
 from protocol.errors import InputError
 from protocol.yamlnodes import MAX_DEPTH, MAX_TEXT, YamlError, compose
 
@@ -56,6 +56,15 @@ def test_an_empty_document_is_nothing() -> None:
     assert load("", "t") is None
     assert load("# only a comment\n", "t") is None
     assert compose("", "t") is None
+
+
+def test_a_remembered_document_is_the_same_for_the_same_text_and_file() -> None:
+    first = load_shared("a: [1]\n", "t.sls")
+    assert load_shared("a: [1]\n", "t.sls") is first
+    assert load_shared("a: [2]\n", "t.sls") == {"a": [2]}
+    assert load_shared("a: [1]\n", "other.sls") is not first
+    with pytest.raises(YamlError):
+        load_shared("a: [\n", "t.sls")
 
 
 def test_plain_data_has_ordinary_containers() -> None:
