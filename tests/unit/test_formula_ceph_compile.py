@@ -11,6 +11,7 @@ import yaml
 import states
 from master.compiler.compile import Compiled, Request, Roots, compile_assignment
 from master.compiler.request import Level
+from protocol import expression
 from protocol.errors import SlsError
 from protocol.secrets import Secret, literals
 from tests.unit.fake_ceph import FSID, KEYS
@@ -196,6 +197,26 @@ def test_targets_and_conditions_follow_from_the_pillar(tmp_path: Path, pillar: d
         "nova": "${steps.client_keys.*.nova}",
         "cinder": "${steps.client_keys.*.cinder}",
     }
+
+
+def test_the_gates_open_for_a_whole_cluster_only(tmp_path: Path, pillar: dict[str, Any]) -> None:
+    found = steps(Site(tmp_path, pillar))
+    ready = expression.parse(found["ready"].args["condition"])
+    healthy = expression.parse(found["healthy"].args["condition"])
+    whole: dict[str, Any] = {"osds_up": 3, "osds_in": 3, "pgs_active_clean": 49, "pgs_total": 49, "mds_active": 1}
+    whole |= {"health": "HEALTH_OK", "mgr_available": True}
+    assert ready.holds(whole)
+    assert healthy.holds(whole)
+    for lacking in (
+        {"osds_up": 2},
+        {"pgs_active_clean": 48},
+        {"pgs_active_clean": 0, "pgs_total": 0},
+        {"mds_active": 0},
+    ):
+        assert not ready.holds({**whole, **lacking})
+    for lacking in ({"health": "HEALTH_WARN"}, {"mgr_available": False}, {"pgs_active_clean": 48}):
+        assert not healthy.holds({**whole, **lacking})
+    assert expression.parse(found["quorum"].args["condition"]).holds({"quorum_size": 1})
 
 
 def test_three_hosts_may_do_everything(tmp_path: Path, hyperconverged: dict[str, Any]) -> None:
