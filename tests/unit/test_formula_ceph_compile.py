@@ -214,8 +214,9 @@ def test_the_gates_open_for_a_whole_cluster_only(tmp_path: Path, pillar: dict[st
         {"mds_active": 0},
     ):
         assert not ready.holds({**whole, **lacking})
-    for lacking in ({"health": "HEALTH_WARN"}, {"mgr_available": False}, {"pgs_active_clean": 48}):
-        assert not healthy.holds({**whole, **lacking})
+    assert not healthy.holds({**whole, "health": "HEALTH_WARN"})
+    assert not healthy.holds({**whole, "mgr_available": False})
+    assert not healthy.holds({**whole, "pgs_active_clean": 48})
     assert expression.parse(found["quorum"].args["condition"]).holds({"quorum_size": 1})
 
 
