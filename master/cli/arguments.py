@@ -40,6 +40,8 @@ def value(text: str) -> Data:
     """
     if not text.strip() or "\n" in text or "\t" in text:
         return text
+    if text == "None":
+        return None
     flow = text.startswith(("{", "["))
     if not flow and (re.fullmatch(r"[0-9][0-9_:]*[_:][0-9_:]*|0[0-9]+", text) or text in ("|", "!")):
         return text
@@ -47,7 +49,7 @@ def value(text: str) -> Data:
     if isinstance(parsed, dict | list):
         return parsed if flow else text
     if parsed is None:
-        return None if text in ("null", "None", "~", "Null", "NULL") else text
+        return None if text in ("null", "~", "Null", "NULL") else text
     if isinstance(parsed, float):
         return parsed if math.isfinite(parsed) and repr(parsed) == text else text
     if isinstance(parsed, str):

@@ -10,20 +10,21 @@ _NUMBERED = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)
 
 def fold(ids: Iterable[str]) -> str:
     """`ids` as one text: numbers at the last place of a name are folded, groups are joined by commas, in order."""
+    names = set(ids)
+    numbered = {name: match.groups() for name in names if (match := _NUMBERED.fullmatch(name))}
+    padded = {(head, tail, len(digits)) for head, digits, tail in numbered.values() if _padded(digits)}
     groups: dict[tuple[str, str, int], list[int]] = {}
-    plain: set[str] = set()
-    for name in set(ids):
-        match = _NUMBERED.fullmatch(name)
-        if match is None:
-            plain.add(name)
-            continue
-        head, digits, tail = match.groups()
-        width = len(digits) if digits.startswith("0") and len(digits) > 1 else 0
+    for head, digits, tail in numbered.values():
+        width = len(digits) if (head, tail, len(digits)) in padded else 0
         groups.setdefault((head, tail, width), []).append(int(digits))
-    parts = [(name, name) for name in plain]
+    parts = [(name, name) for name in names - numbered.keys()]
     for (head, tail, width), numbers in groups.items():
         parts.append((head + tail, _group(head, tail, width, sorted(numbers))))
     return ",".join(text for _, text in sorted(parts))
+
+
+def _padded(digits: str) -> bool:
+    return digits.startswith("0") and len(digits) > 1
 
 
 def _group(head: str, tail: str, width: int, numbers: list[int]) -> str:

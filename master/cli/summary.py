@@ -168,15 +168,17 @@ def _failed_step(progress: Progress, step: RunStep) -> Iterator[Line]:
 def _foretold(progress: Progress, run: Run) -> list[Line]:
     minions = [minion for job in progress.jobs.values() for minion in job.minions.values()]
     blocks = changes.gather(minions)
-    would_run = [
+    would_run: list[Line] = [
         (f"  > {step.function} ({step.id}): {step.comment}", "warn")
         for step in run.steps.values()
         if step.state == "would" and not step.minions
     ]
     if not blocks and not would_run:
         return []
-    shown = [("", None), *changes.show(blocks)]
-    return [*shown, *([("On the way:", None), *would_run] if would_run else []), (changes.footer(minions), None)]
+    shown: list[Line] = [("", None), *changes.show(blocks)]
+    if would_run:
+        shown += [("On the way:", None), *would_run]
+    return [*shown, (changes.footer(minions), None)]
 
 
 def text_of(value: Any) -> str:

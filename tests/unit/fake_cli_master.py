@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -64,7 +65,8 @@ class FakeMaster:
                         lines.write(json.dumps({"id": request["id"], **one}).encode() + b"\n")
                         lines.flush()
         except (OSError, ValueError):
-            return
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
 
 
 def result(**content: Any) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def failed(code: str, message: str, *, exit_code: int = 1, help: str = "", **whe
     return {"error": {"code": code, "message": message, "help": help, "where": where, "exit_code": exit_code}}
 
 
-def event(tag: str, at: float = 100.0, **data: Any) -> dict[str, Any]:
+def event(tag: str, at: float = 100.0, /, **data: Any) -> dict[str, Any]:
     """The line of an event."""
     return {"event": {"seq": 1, "tag": tag, "data": data, "at": at, "cause": ""}}
 
