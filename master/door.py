@@ -30,7 +30,7 @@ _ZAP = "inproc://zeromq.zap.01"
 MOST_ADDRESSES = 4096
 """Addresses whose rate is remembered."""
 
-MOST_WAITING = 64
+MOST_WAITING = 1000
 """Enrolments being decided at once; more are dropped, and ask again."""
 
 

@@ -46,6 +46,9 @@ class _Update:
     value: Data
 
 
+_ALWAYS = Scrubber()
+"""Hides what always looks like a secret."""
+
 _Write = Callable[[Transaction], bool]
 
 
@@ -150,7 +153,7 @@ class Intake:
         if not self._rate.allows(session.minion):
             self.dropped_events += 1
             return None
-        data = Scrubber().data(record.data)
+        data = _ALWAYS.data(record.data)
         assert isinstance(data, dict)
         at = believed(record.at, time.time())
         return lambda tx: bool(tx.event(tag, data, at))

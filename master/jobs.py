@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,13 +32,15 @@ from master.store.store import Store, Transaction
 from protocol import codec, command
 from protocol.command import Cancel
 from protocol.data import Data
-from protocol.errors import InputError
+from protocol.errors import InputError, StoreError
 from protocol.identity import Identity
 from protocol.names import JobId, MinionId, new_job_id
 from protocol.results import JobState, StepResult
 from protocol.secrets import Scrubber, literals
 
 __all__ = ["JobOutcome", "JobRequest", "Jobs", "Live", "MinionOutcome"]
+
+log = logging.getLogger("stackmaster.jobs")
 
 SEQUENCE_BLOCK: Final = 1000
 """Sequence numbers reserved in the database at once, before the first of them is sealed."""
@@ -210,12 +213,27 @@ class Jobs:
         self._blobs.revoke(minion, live.job)
         live.open -= 1
         if live.open == 0:
-            del self._live[live.job]
-            live.done.set()
-            if live.values:
-                self._ended[live.job] = live
-            if len(self._ended) > REMEMBERED:
-                self._ended.popitem(last=False)
+            self._end(live)
+
+    def _end(self, live: Live) -> None:
+        """Every minion is done; the job has ended once that is stored too, which a crash only delays."""
+        at, cause = time.time(), live.request.cause
+        try:
+            done = self._store.submit(lambda tx: jobrows.end(tx, live.job, at, cause))
+        except StoreError as error:
+            self._over(live, error)
+            return
+        done.add_done_callback(lambda future: self._over(live, None if future.cancelled() else future.exception()))
+
+    def _over(self, live: Live, error: BaseException | None) -> None:
+        if error is not None:
+            log.error("the end of job %s is stored when the master restarts: %s", live.job, error)
+        self._live.pop(live.job, None)
+        live.done.set()
+        if live.values:
+            self._ended[live.job] = live
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
 
     def here(self, session: Session) -> None:
         """A minion began a session: it learns what waits for it."""
@@ -270,7 +288,11 @@ class Jobs:
         for minion, digest, job in await self._store.read(queries.grants):
             grants.setdefault((minion, JobId(job)), set()).add(digest)
         for (minion, of), digests in grants.items():
-            self._blobs.grant(minion, of, frozenset(digests))
+            live = self._live.get(of)
+            if live is not None and not live.states[minion].terminal:
+                self._blobs.grant(minion, of, frozenset(digests))
+        for live in [live for live in self._live.values() if live.open == 0]:
+            self._end(live)
 
     async def _resume(self, row: JobRow) -> None:
         minions = await self._store.read(lambda rows: jobrows.minions(rows, row.job))
@@ -281,10 +303,12 @@ class Jobs:
         for minion, sequence, raw in kept:
             order, secrets = await asyncio.to_thread(secrets_of, raw, self._blobs)
             live.scrubber.add(secrets)
+            if live.states[minion].terminal:
+                continue
             if isinstance(order, Cancel):
                 live.cancel_by = time.time() + CANCEL_PATIENCE
                 self._dispatch.add(minion, sequence, row.job, raw, cancel=True)
-            elif states.get(minion) is JobState.PENDING:
+            elif states[minion] is JobState.PENDING:
                 self._dispatch.add(minion, sequence, row.job, raw)
 
     # --- within -------------------------------------------------------------------------------------------------

@@ -31,10 +31,19 @@ Removed = Callable[[MinionId], None]
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What an enrolment came to; `gone` is set when the id's accepted key changed."""
+    """What an enrolment came to, and the key that it made accepted."""
 
     answer: Enrolment
-    changed: bool = False
+    accepted: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a decision came to: the ids it was about, keys that became accepted and keys that are so no more."""
+
+    ids: list[MinionId]
+    accepted: Sequence[Key] = ()
+    gone: Sequence[Key] = ()
 
 
 class Keys:
@@ -52,9 +61,8 @@ class Keys:
     async def load(self) -> None:
         """Read the accepted keys. Raises StoreError."""
         keys = [key for key in await self._store.read(keyring.all_keys) if key.state is KeyState.ACCEPTED]
-        self._by_curve = {key.identity.curve: key for key in keys}
-        self._by_user = {key.user: MinionId(key.minion) for key in keys}
-        self._by_minion = {MinionId(key.minion): key for key in keys}
+        for key in keys:
+            self._add_accepted(key)
 
     def on_removed(self, call: Removed) -> None:
         """Have `call` told at once of each minion whose key is not accepted any more."""
@@ -96,8 +104,8 @@ class Keys:
             return Enrolment(_REFUSED, refusal)
         now = time.time()
         verdict = await self._store.write(lambda tx: self._decide(tx, request, address, now))
-        if verdict.changed:
-            await self._reload()
+        if verdict.accepted is not None:
+            self._add_accepted(verdict.accepted)
         return verdict.answer
 
     def _decide(self, tx: Transaction, request: Enrol, address: str, now: float) -> _Verdict:
@@ -118,10 +126,9 @@ class Keys:
             return _Verdict(Enrolment("rejected", "an operator rejected this key"))
         if let_in_by is not None:
             keyring.use_token(tx, digest)
-            self._accept(
-                tx, own or self._add(tx, request, KeyState.PENDING, now, address), now, f"token of {let_in_by}"
-            )
-            return _Verdict(Enrolment("accepted", "the token was valid"), changed=True)
+            asking = own or self._add(tx, request, KeyState.PENDING, now, address)
+            accepted = self._accept(tx, asking, now, f"token of {let_in_by}")
+            return _Verdict(Enrolment("accepted", "the token was valid"), accepted)
         return self._wait(tx, request, own, known, now, address)
 
     def _conflict(self, tx: Transaction, request: Enrol, known: Sequence[Key], own: Key | None) -> str:
@@ -163,7 +170,7 @@ class Keys:
         identity = PublicIdentity(request.signing, request.curve)
         return keyring.add(tx, request.minion, identity, state, now, address, request.version[:40], why)
 
-    def _accept(self, tx: Transaction, key: Key, now: float, reason: str) -> None:
+    def _accept(self, tx: Transaction, key: Key, now: float, reason: str) -> Key:
         """Accept a key as a new generation; what waited under the same id is denied."""
         for other in keyring.keys_of(tx, key.minion):
             if other.state is KeyState.PENDING and other.generation != key.generation:
@@ -173,6 +180,7 @@ class Keys:
         keyring.forget_minion(tx, key.minion)
         keyring.set_state(tx, key.generation, KeyState.ACCEPTED, now, reason)
         _tell(tx, key, "accepted", now, reason)
+        return key
 
     # --- an operator's decisions ------------------------------------------------------------------------------
 
@@ -184,18 +192,18 @@ class Keys:
         """Accept the pending, rejected or denied keys whose id matches; gives the ids. Raises InputError."""
         now = time.time()
 
-        def write(tx: Transaction) -> list[MinionId]:
+        def write(tx: Transaction) -> _Decided:
             chosen = _matching(keyring.all_keys(tx), patterns)
-            done: list[MinionId] = []
-            for name in sorted({key.minion for key in chosen}):
-                done += self._accept_one(tx, [key for key in chosen if key.minion == name], now, user)
-            return done
+            names = sorted({key.minion for key in chosen})
+            tried = [self._accept_one(tx, [key for key in chosen if key.minion == name], now, user) for name in names]
+            accepted = [key for key in tried if key is not None]
+            return _Decided([MinionId(key.minion) for key in accepted], accepted=accepted)
 
-        return await self._changed(write)
+        return await self._decided(write)
 
-    def _accept_one(self, tx: Transaction, keys: Sequence[Key], now: float, user: str) -> list[MinionId]:
+    def _accept_one(self, tx: Transaction, keys: Sequence[Key], now: float, user: str) -> Key | None:
         if any(key.state is KeyState.ACCEPTED for key in keys):
-            return []
+            return None
         waiting = [key for key in keys if key.state is KeyState.PENDING] or list(keys)
         if len(waiting) > 1:
             shown = ", ".join(key.identity.fingerprint for key in waiting)
@@ -205,51 +213,56 @@ class Keys:
         holder = keyring.holder(tx, waiting[0].identity.curve)
         if holder is not None:
             raise InputError(f"this key is accepted as {holder} already", help=f"delete {holder} first")
-        self._accept(tx, waiting[0], now, f"accepted by {user}")
-        return [MinionId(waiting[0].minion)]
+        return self._accept(tx, waiting[0], now, f"accepted by {user}")
 
     async def reject(self, patterns: Sequence[str], user: str) -> list[MinionId]:
         """Reject the keys whose id matches, accepted ones too; gives the ids. Raises InputError."""
-        now = time.time()
-
-        def write(tx: Transaction) -> list[MinionId]:
-            chosen = _matching(keyring.all_keys(tx), patterns)
-            for key in chosen:
-                if key.state is KeyState.ACCEPTED:
-                    keyring.forget_minion(tx, key.minion)
-                keyring.set_state(tx, key.generation, KeyState.REJECTED, now, f"rejected by {user}")
-                _tell(tx, key, "rejected", now, f"rejected by {user}")
-            return sorted({MinionId(key.minion) for key in chosen})
-
-        return await self._changed(write)
+        why = f"rejected by {user}"
+        return await self._remove(
+            patterns, "rejected", why, lambda tx, key, now: keyring.set_state(tx, key, KeyState.REJECTED, now, why)
+        )
 
     async def delete(self, patterns: Sequence[str], user: str) -> list[MinionId]:
         """Forget the keys whose id matches and all that belongs to them; gives the ids. Raises InputError."""
+        return await self._remove(
+            patterns, "deleted", f"deleted by {user}", lambda tx, key, now: keyring.delete(tx, key)
+        )
+
+    async def _remove(
+        self, patterns: Sequence[str], what: str, why: str, change: Callable[[Transaction, int, float], None]
+    ) -> list[MinionId]:
         now = time.time()
 
-        def write(tx: Transaction) -> list[MinionId]:
+        def write(tx: Transaction) -> _Decided:
             chosen = _matching(keyring.all_keys(tx), patterns)
+            gone = [key for key in chosen if key.state is KeyState.ACCEPTED]
+            for key in gone:
+                keyring.forget_minion(tx, key.minion)
             for key in chosen:
-                if key.state is KeyState.ACCEPTED:
-                    keyring.forget_minion(tx, key.minion)
-                keyring.delete(tx, key.generation)
-                _tell(tx, key, "deleted", now, f"deleted by {user}")
-            return sorted({MinionId(key.minion) for key in chosen})
+                change(tx, key.generation, now)
+                _tell(tx, key, what, now, why)
+            return _Decided(sorted({MinionId(key.minion) for key in chosen}), gone=gone)
 
-        return await self._changed(write)
+        return await self._decided(write)
 
-    async def _changed(self, write: Callable[[Transaction], list[MinionId]]) -> list[MinionId]:
-        done = await self._store.write(write)
-        await self._reload()
-        return done
-
-    async def _reload(self) -> None:
-        before = set(self._by_user)
-        was = dict(self._by_user)
-        await self.load()
-        for user in before - set(self._by_user):
+    async def _decided(self, write: Callable[[Transaction], _Decided]) -> list[MinionId]:
+        """Commit a decision, then have it count. Decisions count in the order of their commits."""
+        decided = await self._store.write(write)
+        for key in decided.gone:
+            self._by_user.pop(key.user, None)
+            self._by_curve.pop(key.identity.curve, None)
+            self._by_minion.pop(MinionId(key.minion), None)
             for call in self._on_removed:
-                call(was[user])
+                call(MinionId(key.minion))
+        for key in decided.accepted:
+            self._add_accepted(key)
+        return decided.ids
+
+    def _add_accepted(self, key: Key) -> None:
+        minion = MinionId(key.minion)
+        self._by_curve[key.identity.curve] = key
+        self._by_user[key.user] = minion
+        self._by_minion[minion] = key
 
     # --- tokens -----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ connection stays until the peer goes; the same key does not get another one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -99,6 +100,7 @@ class Sessions:
     _lost: set[MinionId] = field(default_factory=set)
     _barred: dict[str, float] = field(default_factory=dict)
     _bad: dict[str, int] = field(default_factory=dict)
+    _unacknowledged: list[Session] = field(default_factory=list)
     _receiver: Receiver | None = None
     _handlers: Handlers | None = None
 
@@ -160,10 +162,24 @@ class Sessions:
         return False
 
     def acknowledge(self, session: Session, number: int) -> None:
-        """Tell a minion that its Reports up to `number` are committed; told again with a heartbeat if need be."""
+        """Tell a minion that its Reports up to `number` are committed: soon, one message for many of them."""
+        if not self._unacknowledged:
+            asyncio.get_running_loop().call_soon(self._acknowledge_all)
+        session.unsent_ack = number
+        self._unacknowledged.append(session)
+
+    def _acknowledge_all(self) -> None:
+        sessions, self._unacknowledged = self._unacknowledged, []
+        for session in sessions:
+            if session.unsent_ack:
+                self._acknowledge(session)
+
+    def _acknowledge(self, session: Session) -> None:
+        """What a minion does not take now it is told again with its next heartbeat."""
         if self._sessions.get(session.minion) is session:
-            taken = self._send(session, codec.encode(Acknowledge(number)))
-            session.unsent_ack = 0 if taken else number
+            message = codec.encode(Acknowledge(session.unsent_ack))
+            if self._send(session, message):
+                session.unsent_ack = 0
 
     # --- losing and cutting -------------------------------------------------------------------------------------
 
@@ -248,7 +264,7 @@ class Sessions:
         if isinstance(message, Heartbeat):
             self._send(session, codec.encode(HeartbeatEcho(message.number)))
             if session.unsent_ack:
-                self.acknowledge(session, session.unsent_ack)
+                self._acknowledge(session)
             handlers.heartbeat(session, message)
         elif isinstance(message, Report):
             handlers.report(session, message)

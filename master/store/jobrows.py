@@ -45,7 +45,6 @@ class JobRow:
     created: float
     deadline: float
     ended: float | None
-    open: int
     user: str
     cause: str
     request: Mapping[str, Data]
@@ -67,31 +66,25 @@ def insert(tx: Transaction, new: NewJob) -> None:
     """Store a new job with its commands and grants, and tell of it."""
     told = {**new.request, "minions": list(new.sealed), "user": new.user, "cause": new.cause}
     first = tx.event(f"job/{new.job}/new", told, new.created, new.cause)
-    count = len(new.sealed)
-    values = (new.job, new.created, new.deadline, count, new.user, new.cause, codec.pack(new.request), first)
-    tx.execute(
-        "INSERT INTO jobs (job, created, deadline, open, user, cause, request, first_event) VALUES (?,?,?,?,?,?,?,?)",
-        values,
-    )
-    tx.executemany(
-        "INSERT INTO job_minions (job, minion, state, reason, changed) VALUES (?, ?, 'pending', '', ?)",
-        [(new.job, minion, new.created) for minion in new.sealed],
-    )
+    row = (new.job, new.created, new.deadline, new.user, new.cause, codec.pack(new.request), first)
+    tx.insert("jobs (job, created, deadline, user, cause, request, first_event)", [row])
+    minions = [(new.job, minion, "pending", "", new.created) for minion in new.sealed]
+    tx.insert("job_minions (job, minion, state, reason, changed)", minions)
     add_commands(tx, new.job, new.sequence, new.sealed)
     rows = [(minion, digest, new.job) for minion, digests in new.grants.items() for digest in digests]
-    tx.executemany("INSERT OR IGNORE INTO grants (minion, digest, job) VALUES (?, ?, ?)", rows)
+    tx.insert("grants (minion, digest, job) ON CONFLICT DO NOTHING", rows)
 
 
 def add_commands(tx: Transaction, job: JobId, sequence: int, sealed: Mapping[MinionId, bytes]) -> None:
-    """Keep signed commands until their minions are done with the job."""
+    """Keep signed commands until the job has ended."""
     rows = [(minion, sequence, job, raw) for minion, raw in sealed.items()]
-    tx.executemany("INSERT INTO commands (minion, sequence, job, sealed) VALUES (?, ?, ?, ?)", rows)
+    tx.insert("commands (minion, sequence, job, sealed)", rows)
 
 
 def advance(
     tx: Transaction, job: JobId, minion: MinionId, state: JobState, reason: str, value: Data, at: float, cause: str
 ) -> bool:
-    """Bring a minion to `state` unless it is there or further already; the last one's end ends the job.
+    """Bring a minion to `state` unless it is there or further already; `end` is to follow the last one's end.
 
     `reason` and `value` are scrubbed. Gives whether something changed.
     """
@@ -108,19 +101,17 @@ def advance(
     if value is not None:
         told["value"] = value
     tx.event(f"job/{job}/minion/{minion}/state", told, at, cause)
-    if state.terminal:
-        _end_minion(tx, job, minion, at, cause)
     return True
 
 
-def _end_minion(tx: Transaction, job: JobId, minion: MinionId, at: float, cause: str) -> None:
-    tx.execute("DELETE FROM commands WHERE job = ? AND minion = ?", (job, minion))
-    tx.execute("DELETE FROM grants WHERE job = ? AND minion = ?", (job, minion))
-    row = tx.execute("UPDATE jobs SET open = open - 1 WHERE job = ? RETURNING open", (job,)).fetchone()
-    if row is not None and row[0] == 0:
-        tx.execute("UPDATE jobs SET ended = ? WHERE job = ?", (at, job))
-        states = tx.execute("SELECT minion, state FROM job_minions WHERE job = ?", (job,)).fetchall()
-        tx.event(f"job/{job}/ended", {"states": dict(states)}, at, cause)
+def end(tx: Transaction, job: JobId, at: float, cause: str) -> None:
+    """Every minion is done: tell how, and let go of the commands and grants. Once for a job, again does nothing."""
+    if not tx.execute("UPDATE jobs SET ended = ? WHERE job = ? AND ended IS NULL", (at, job)).rowcount:
+        return
+    states = tx.execute("SELECT minion, state FROM job_minions WHERE job = ?", (job,)).fetchall()
+    tx.event(f"job/{job}/ended", {"states": dict(states)}, at, cause)
+    tx.execute("DELETE FROM commands WHERE job = ?", (job,))
+    tx.execute("DELETE FROM grants WHERE job = ?", (job,))
 
 
 def step_started(tx: Transaction, job: JobId, minion: MinionId, step: StepStarted, at: float, cause: str) -> bool:
@@ -169,14 +160,14 @@ def _change_data(change: Change) -> dict[str, Data]:
 
 # --- reading --------------------------------------------------------------------------------------------------
 
-_JOB = "job, created, deadline, ended, open, user, cause, request, first_event"
+_JOB = "job, created, deadline, ended, user, cause, request, first_event"
 _RESULTS = codec.table(StepResult)
 
 
 def _job_row(row: Sequence[Any]) -> JobRow:
-    job, created, deadline, ended, open, user, cause, request, first = row
+    job, created, deadline, ended, user, cause, request, first = row
     asked = cast(Mapping[str, Data], codec.unpack(request))
-    return JobRow(JobId(job), created, deadline, ended, open, user, cause, asked, first)
+    return JobRow(JobId(job), created, deadline, ended, user, cause, asked, first)
 
 
 def job(rows: Rows, job: JobId) -> JobRow | None:

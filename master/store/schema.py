@@ -31,9 +31,10 @@ CREATE TABLE minions (
 ) WITHOUT ROWID;
 
 CREATE TABLE jobs (
-    job TEXT PRIMARY KEY, created REAL NOT NULL, deadline REAL NOT NULL, ended REAL, open INTEGER NOT NULL,
+    job TEXT PRIMARY KEY, created REAL NOT NULL, deadline REAL NOT NULL, ended REAL,
     user TEXT NOT NULL, cause TEXT NOT NULL, request BLOB NOT NULL, first_event INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE INDEX jobs_of_cause ON jobs (cause);
 CREATE INDEX jobs_unended ON jobs (job) WHERE ended IS NULL;
 
 CREATE TABLE job_minions (
@@ -46,7 +47,7 @@ CREATE TABLE steps (
     PRIMARY KEY (job, minion, position)
 ) WITHOUT ROWID;
 
--- Signed commands that their minion may not have yet; they go once the minion is done with the job.
+-- Signed commands that their minion may not have yet; they go once the job has ended.
 CREATE TABLE commands (
     minion TEXT NOT NULL, sequence INTEGER NOT NULL, job TEXT NOT NULL, sealed BLOB NOT NULL,
     PRIMARY KEY (minion, sequence)

@@ -27,6 +27,10 @@ MOST_AT_ONCE = 2_000
 """Writes in one transaction: a bound for what a failing one makes the others repeat."""
 
 
+MOST_VALUES = 5_000
+"""Values in one statement (SQLite allows 32,766)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened: `seq` orders all events, `at` is seconds since the epoch, `cause` a job or run."""
@@ -43,6 +47,7 @@ class Transaction:
 
     def __init__(self, connection: sqlite3.Connection, next_seq: int) -> None:
         self._connection = connection
+        self._rows: list[tuple[int, str, bytes, float, str]] = []
         self.events: list[Event] = []
         self.next_seq = next_seq
 
@@ -50,18 +55,32 @@ class Transaction:
         """Run one statement."""
         return self._connection.execute(sql, values)
 
-    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run one statement for each row."""
-        self._connection.executemany(sql, rows)
+    def insert(self, into: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows: `into` is `table (column, …)`, perhaps with what to do on conflict behind it.
+
+        Many rows go with one statement: each statement lets go of the interpreter's lock and must get it back.
+        """
+        if not rows:
+            return
+        into, _, conflict = into.partition(" ON ")
+        one = f"({', '.join('?' * len(rows[0]))})"
+        most = MOST_VALUES // len(rows[0])
+        for at in range(0, len(rows), most):
+            some = rows[at : at + most]
+            sql = f"INSERT INTO {into} VALUES {', '.join([one] * len(some))}" + (f" ON {conflict}" if conflict else "")
+            self._connection.execute(sql, [value for row in some for value in row])
 
     def event(self, tag: str, data: Mapping[str, Data], at: float, cause: str = "") -> int:
         """Store an event; it is told to followers after the commit. Gives its sequence number."""
         event = Event(self.next_seq, tag, data, at, cause)
         self.next_seq += 1
-        row = (event.seq, tag, codec.pack(data), at, cause)
-        self._connection.execute("INSERT INTO events (seq, tag, data, at, cause) VALUES (?, ?, ?, ?, ?)", row)
+        self._rows.append((event.seq, tag, codec.pack(data), at, cause))
         self.events.append(event)
         return event.seq
+
+    def flush(self) -> None:
+        """Write the events that were gathered; the store does it before it commits."""
+        self.insert("events (seq, tag, data, at, cause)", self._rows)
 
 
 Write = Callable[[Transaction], T]
@@ -192,6 +211,7 @@ class Store:
             self._connection.execute("BEGIN IMMEDIATE")
             for one in batch:
                 one.result = one.write(transaction)
+            transaction.flush()
             self._connection.execute("COMMIT")
         except StackmasterError as error:
             self._take_back()
