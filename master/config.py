@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol import settings
+from protocol.data import Data
 from protocol.errors import ConfigError
 from protocol.settings import Loaded
 
@@ -34,7 +35,7 @@ class MasterSettings:
     roles              user name (or `%group`) -> read, operate or admin; root and the master's own user are admin
     file_roots         environment -> folders with state trees, the first one that has a file wins
     pillar_roots       environment -> folders with pillar trees
-    nodegroups         name -> target expression
+    nodegroups         name -> target expression, or a list of ids or of the words of an expression
     secret_words       words of a key or argument that make its value a secret, instead of the usual ones
     secrets_by_grains  let pillar files that are assigned by grains hold secrets: a minion can report any grain
     strict_requisites  a reference that no state answers to refuses the compilation
@@ -66,7 +67,7 @@ class MasterSettings:
     pillar_roots: Mapping[str, tuple[Path, ...]] = field(
         default_factory=lambda: {"base": (Path("/srv/stackmaster/pillar"),)}
     )
-    nodegroups: Mapping[str, str] = field(default_factory=dict)
+    nodegroups: Mapping[str, Data] = field(default_factory=dict)
     secret_words: tuple[str, ...] = ()
     secrets_by_grains: bool = False
     strict_requisites: bool = True

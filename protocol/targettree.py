@@ -26,12 +26,16 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why one term matched a minion or not; `depth` counts the parentheses and nodegroups around it."""
+    """Why one term matched a minion or not; `depth` counts the parentheses and nodegroups around it.
+
+    `negated`: an odd number of `not` stands before it, so that its match keeps a minion out.
+    """
 
     term: str
     matched: bool
     why: str
     depth: int = 0
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,15 @@ class Target:
         """Each term with what it says of `subject`, in the order of the expression. Pillar values are not shown."""
         if self.root is None:
             return [Reason(self.expression, False, self.problem)]
-        return [Reason(term.text, term.test(subject), _why(term, subject), depth) for term, depth in _terms(self.root)]
+        return [
+            Reason(term.text, term.test(subject), _why(term, subject), depth, negated)
+            for term, depth, negated in _terms(self.root)
+        ]
 
     @property
     def needs_pillar(self) -> bool:
         """Whether the pillar of a subject decides."""
-        return self.root is not None and any(term.kind.startswith("pillar") for term, _ in _terms(self.root))
+        return self.root is not None and any(term.kind.startswith("pillar") for term, _, _ in _terms(self.root))
 
 
 def _holds(node: Node, subject: Subject) -> bool:
@@ -106,15 +113,15 @@ def _holds(node: Node, subject: Subject) -> bool:
             return any(_holds(part, subject) for part in node.parts)
 
 
-def _terms(node: Node, depth: int = 0) -> Iterator[tuple[Term, int]]:
+def _terms(node: Node, depth: int = 0, negated: bool = False) -> Iterator[tuple[Term, int, bool]]:
     match node:
         case Term():
-            yield node, depth
+            yield node, depth, negated
         case Not():
-            yield from _terms(node.inner, depth)
+            yield from _terms(node.inner, depth, not negated)
         case AllOf() | AnyOf():
             for part in node.parts:
-                yield from _terms(part, depth + (not isinstance(part, Term | Not)))
+                yield from _terms(part, depth + (not isinstance(part, Term | Not)), negated)
 
 
 def _why(term: Term, subject: Subject) -> str:

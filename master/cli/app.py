@@ -21,7 +21,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "minions": ("master.cli.verbs_minions:minions", "Minions: ls, show, pillar"),
     "keys": ("master.cli.verbs_keys:keys", "Who may join: ls, accept, reject, delete, token, master"),
     "events": ("master.cli.verbs_events:events", "The event log: tail"),
-    "target": ("master.cli.verbs_minions:target", "Show whom a target expression means"),
+    "target": ("master.cli.verbs_target:target", "Show whom a target expression means"),
     "compile": ("master.cli.verbs_local:compile_", "Compile states and print the chunks"),
     "doc": ("master.cli.verbs_doc:doc", "Describe a state or function"),
     "config": ("master.cli.verbs_config:config", "Configuration: check, show"),

@@ -26,6 +26,9 @@ TARGET_KINDS: Final[Sequence[tuple[str, str, str, str]]] = (
     ("-G", "--grain", "grain", "TARGET is a grain and a glob, os:Debian"),
     ("-P", "--grain-pcre", "grain_pcre", "TARGET is a grain and a regular expression"),
     ("-I", "--pillar-target", "pillar", "TARGET is a pillar key and a glob"),
+    ("-J", "--pillar-pcre", "pillar_pcre", "TARGET is a pillar key and a regular expression"),
+    ("", "--pillar-exact", "pillar_exact", "TARGET is a pillar key and a value"),
+    ("", "--glob", "glob", "TARGET is a glob over ids, spaces included"),
     ("-N", "--nodegroup", "nodegroup", "TARGET is the name of a node group"),
     ("-S", "--ipcidr", "ipcidr", "TARGET is an address or a subnet"),
 )
@@ -144,7 +147,9 @@ _OPTIONS = (
 def target_kinds(command: F) -> F:
     """Add Salt's flags that say what kind of expression TARGET is; the command gets `kind`."""
     for short, long, kind, help in reversed(TARGET_KINDS):
-        command = click.option(short, long, "kind", flag_value=kind, default=None, help=help + ".")(command)
+        command = click.option(*filter(None, (short, long)), "kind", flag_value=kind, default=None, help=help + ".")(
+            command
+        )
     return command
 
 

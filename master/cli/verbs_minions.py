@@ -1,8 +1,8 @@
-"""`stackmaster minions` and `target`: who is there, what is known of them, whom an expression means."""
+"""`stackmaster minions`: who is there and what is known of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -10,9 +10,8 @@ import click
 from master.cli import exits, summary
 from master.cli.app import Verbs
 from master.cli.nodeset import fold
-from master.cli.options import MINIONS, common, current, target_kinds
+from master.cli.options import MINIONS, common, current
 from master.cli.verbs_jobs import ago
-from protocol.errors import NoTargetError
 
 MINIONS_HELP = """Minions: list, show what is known of one, show the pillar compiled for one.
 
@@ -21,13 +20,6 @@ MINIONS_HELP = """Minions: list, show what is known of one, show the pillar comp
   stackmaster minions ls 'osd*' --output wide
   stackmaster minions show osd1
   stackmaster minions pillar osd1
-"""
-
-TARGET_HELP = """Target expressions: see whom one means before you use it.
-
-\b
-  stackmaster target show 'osd* and G@os:Debian'
-  stackmaster target show -G os:Debian --explain
 """
 
 
@@ -85,45 +77,4 @@ def _print(found: Mapping[str, Any], schema: str) -> int:
         screen.document(schema, found)
     else:
         screen.data(summary.text_of(dict(found)))
-    return exits.DONE
-
-
-def _explained(terms: Mapping[str, Any], meant: Sequence[str]) -> list[str]:
-    """For each minion whether it is meant, and what each part of the expression found."""
-    lines = []
-    for id, parts in terms.items():
-        lines.append(f"{'+' if id in meant else '-'} {id}")
-        for part in parts:
-            indent = "  " * (int(part.get("depth") or 0) + 2)
-            lines.append(f"{indent}{part.get('term')}: {'yes' if part.get('matched') else 'no'}, {part.get('why')}")
-    return lines
-
-
-@click.group("target", cls=Verbs, help=TARGET_HELP)
-@common
-def target() -> None:
-    """The group `target`."""
-
-
-@target.command("show", help=TARGET_HELP)
-@click.argument("expression")
-@target_kinds
-@click.option("--explain", is_flag=True, help="Say how the expression was read.")
-@common
-def target_show(expression: str, kind: str | None, explain: bool) -> int:
-    """Print whom an expression means. Raises NoTargetError (exit 6) when that is nobody."""
-    screen = current().screen
-    request = {"target": expression, "kind": kind or "compound", **({"explain": True} if explain else {})}
-    with current().client() as client:
-        found = client.call("target.show", request)
-    meant = [str(id) for id in found.get("minions", [])]
-    if screen.machine:
-        screen.document("stackmaster.target/1", {"target": expression, **found})
-    else:
-        for line in _explained(found["explain"], meant) if found.get("explain") else meant:
-            screen.data(line)
-    if not meant:
-        raise NoTargetError(f"{expression!r} matches nobody", help="`stackmaster minions ls` lists the minions")
-    if not screen.machine:
-        screen.talk(f"{len(meant)} minions: {fold(meant)}")
     return exits.DONE

@@ -161,7 +161,7 @@ def test_reasons_name_each_term_and_hide_the_pillar() -> None:
         Reason("web*", False, "the id is osd02"),
         Reason("G@os:Debian", True, "the grain os is Debian", 2),
         Reason("I@ceph:key:hidden*", True, "the pillar has ceph:key", 2),
-        Reason("S@10.0.0.9", False, "the addresses are [['10.0.0.2']]", 1),
+        Reason("S@10.0.0.9", False, "the addresses are [['10.0.0.2']]", 1, negated=True),
         Reason("G@nope:x", False, "there is no grain nope", 1),
     ]
     broken = parse("web* and")
