@@ -16,6 +16,7 @@ from protocol.command import ORDERS, Apply, Call, Order, Sealed
 from protocol.data import Data
 from protocol.errors import ArgumentError, DecodeError, InputError, SlsError, StackmasterError, Where
 from protocol.names import MinionId
+from protocol.results import Foretold
 from protocol.secrets import MASK, Scrubber, literals
 from states import registry
 
@@ -28,8 +29,8 @@ class JobRequest:
     """What is asked of the minions that `target` means.
 
     For `kind` call: `function` with `args` and `kwargs`. For apply: `sls` (empty: the highstate) of `environment` with
-    `pillar` laid over; `test` is a dry run, `pending` that an earlier step of it foretells changes. `timeout`: seconds
-    for the whole job. `user`: who asked; `cause`: the run and step it is part of.
+    `pillar` laid over; `test` is a dry run, `pending` that an earlier step of it foretells changes, `foretold` which
+    ones, by minion. `timeout`: seconds for the whole job. `user`: who asked; `cause`: the run and step it is part of.
     """
 
     target: str
@@ -43,6 +44,7 @@ class JobRequest:
     pillar: Mapping[str, Data] = field(default_factory=dict)
     test: bool = False
     pending: bool = False
+    foretold: Mapping[str, tuple[Foretold, ...]] = field(default_factory=dict)
     timeout: float = 3600.0
     user: str = ""
     cause: str = ""
@@ -112,7 +114,9 @@ async def prepare_apply(request: JobRequest, minions: Sequence[MinionId], compil
         raw = result.assignment.encoded()
         name = digest(raw)
         inline = raw if len(raw) <= limits.INLINE_ASSIGNMENT else None
-        orders[str(minion)] = Apply(name, inline, request.test, request.pending, request.timeout)
+        orders[str(minion)] = Apply(
+            name, inline, request.test, request.pending, request.timeout, request.foretold.get(str(minion), ())
+        )
         contents.update(result.blobs)
         wanted = {ref.digest for ref in result.assignment.blobs()}
         if inline is None:

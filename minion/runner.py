@@ -151,7 +151,7 @@ def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber
 
     context = _context(task, scrubber, order.timeout)
     context.pending = order.pending
-    results = apply(assignment, context, emit, test=order.test, done=task.done)
+    results = apply(assignment, context, emit, test=order.test, foretold=order.foretold, done=task.done)
     failed = sum(result.result is False for result in results)
     if failed:
         reason = f"{failed} of {len(results)} states failed"

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from protocol import WIRE_VERSION, codec, merkle
+from protocol.assignment import Custom
 from protocol.data import Data
 from protocol.errors import SignatureError, VersionError
+from protocol.results import Foretold
 
 CLOCK_SKEW = 30.0
 """Seconds by which a minion's clock may be behind the master's before a fresh command is refused."""
@@ -34,7 +36,8 @@ class Verifier(Protocol):
 class Apply:
     """Apply an assignment named by `digest`; `inline` holds it when it is small, else it is fetched as a blob.
 
-    `test`: dry run. `pending`: an earlier step of the same dry run foretells changes. `timeout`: seconds.
+    `test`: dry run. `pending`: an earlier step of the same dry run foretells changes, and `foretold` which ones on
+    this minion. `timeout`: seconds.
     """
 
     KIND: ClassVar[str] = "apply"
@@ -44,11 +47,15 @@ class Apply:
     test: bool
     pending: bool
     timeout: float
+    foretold: tuple[Foretold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call an execution function; `timeout` in seconds. `secrets` are literals to hide in what comes back."""
+    """Call an execution function; `timeout` in seconds. `secrets` are literals to hide in what comes back.
+
+    `custom` is the code of the master's state tree, when the function is part of it or is to synchronise it.
+    """
 
     KIND: ClassVar[str] = "call"
 
@@ -57,6 +64,7 @@ class Call:
     kwargs: Mapping[str, Data]
     timeout: float
     secrets: tuple[str, ...] = ()
+    custom: Custom | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal
 
+from protocol import codec
 from protocol.data import Data
 
 ChangeKind = Literal["create", "change", "remove", "restart", "run"]
@@ -31,6 +33,22 @@ class Change:
     def foretold(self) -> tuple[str, str, str]:
         """What a dry run promises of it: kind, subject and aspect."""
         return self.kind, self.subject, self.aspect
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """A change that an earlier step of a dry run promises for this minion; `values` is a digest of what it becomes."""
+
+    kind: ChangeKind
+    subject: str
+    aspect: str
+    values: bytes
+
+
+def foretold(change: Change) -> Foretold:
+    """The promise of `change`, which must be scrubbed: both sides digest what is shown."""
+    values = hashlib.sha256(codec.pack([change.new, change.diff])).digest()[:16]
+    return Foretold(change.kind, change.subject, change.aspect, values)
 
 
 @dataclass(frozen=True, slots=True)

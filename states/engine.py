@@ -15,7 +15,8 @@ from typing import Final
 from protocol.assignment import Assignment, Chunk
 from protocol.errors import ArgumentError, StackmasterError, StateError
 from protocol.requisites import CallWatch, Decision, Fail, Listen, Pretest, Skip, Walk, not_called
-from protocol.results import Change, Progress, StepEnded, StepResult, StepStarted
+from protocol.results import Change, Foretold, Progress, StepEnded, StepResult, StepStarted
+from protocol.results import foretold as promise_of
 from protocol.secrets import UNKNOWN
 from states import conditions, registry
 from states.context import Context
@@ -35,17 +36,20 @@ def apply(
     emit: Emit,
     *,
     test: bool = False,
+    foretold: Sequence[Foretold] = (),
     done: Mapping[int, StepResult] = NOTHING_DONE,
     wait: Callable[[float], None] = time.sleep,
 ) -> list[StepResult]:
     """Make the host what `assignment` says (with `test`: only foretell) and give all results as they were finished.
 
     `emit` gets StepStarted when a state is called and StepEnded for every chunk, nothing with secrets in it.
+    `foretold` is what earlier steps of the same dry run promise: it is not told again.
     `done` holds results by position from an earlier life of the same job: these chunks are not called again.
     `wait` sleeps between the attempts of a `retry`. Whatever a state raises becomes its result; what `emit` raises
     comes through.
     """
-    return _Engine(assignment, replace(context, test=test), emit, wait).run(done)
+    context = replace(context, test=test, made={promise.subject for promise in foretold if promise.kind == "create"})
+    return _Engine(assignment, context, emit, wait, frozenset(foretold)).run(done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,14 @@ class _Outcome:
 
 
 class _Engine:
-    def __init__(self, assignment: Assignment, context: Context, emit: Emit, wait: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        context: Context,
+        emit: Emit,
+        wait: Callable[[float], None],
+        promised: frozenset[Foretold],
+    ) -> None:
         self._chunks = assignment.chunks
         self._context = context
         self._deadline = context.deadline
@@ -68,6 +79,7 @@ class _Engine:
         self._wait = wait
         self._walk = Walk(assignment.chunks, test=context.test)
         self._made: list[Change] = []
+        self._promised = promised
         context.scrubber.add(assignment.secrets)
 
     def run(self, done: Mapping[int, StepResult]) -> list[StepResult]:
@@ -193,7 +205,7 @@ class _Engine:
     def _planned(self, plan: Plan) -> _Outcome:
         """What a plan comes to: foretold in a dry run, else performed."""
         if self._context.test and plan.actions:
-            return _Outcome(None, plan.foretold or _would(plan.changes), plan.changes, plan.warnings)
+            return self._told_once(plan)
         comment = plan.comment
         for action in plan.actions:
             try:
@@ -206,6 +218,13 @@ class _Engine:
                 return replace(self._failed(_said(error)), warnings=plan.warnings)
             self._made.append(action.change if details is None else replace(action.change, details=details))
         return _Outcome(True, comment, tuple(self._made), plan.warnings)
+
+    def _told_once(self, plan: Plan) -> _Outcome:
+        """What a dry run says of a plan, without what an earlier step of it promises already."""
+        changes = tuple(change for change in plan.changes if promise_of(self._shown(change)) not in self._promised)
+        if not changes:
+            return _Outcome(True, "an earlier step of this dry run foretells it", (), plan.warnings)
+        return _Outcome(None, plan.foretold or _would(changes), changes, plan.warnings)
 
     # --- what goes wrong --------------------------------------------------------------------------------------
 
@@ -257,18 +276,7 @@ class _Engine:
         )
 
     def _scrubbed(self, result: StepResult) -> StepResult:
-        text, data = self._context.scrubber.text, self._context.scrubber.data
-        changes = tuple(
-            replace(
-                change,
-                subject=text(change.subject),
-                old=data(change.old),
-                new=data(change.new),
-                diff=text(change.diff),
-                details=data(change.details),
-            )
-            for change in result.changes
-        )
+        text = self._context.scrubber.text
         return replace(
             result,
             tag=text(result.tag),
@@ -276,7 +284,19 @@ class _Engine:
             name=text(result.name),
             comment=text(result.comment),
             warnings=tuple(map(text, result.warnings)),
-            changes=changes,
+            changes=tuple(map(self._shown, result.changes)),
+        )
+
+    def _shown(self, change: Change) -> Change:
+        """A change without secrets."""
+        text, data = self._context.scrubber.text, self._context.scrubber.data
+        return replace(
+            change,
+            subject=text(change.subject),
+            old=data(change.old),
+            new=data(change.new),
+            diff=text(change.diff),
+            details=data(change.details),
         )
 
 

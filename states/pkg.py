@@ -245,7 +245,8 @@ def _install(
         *transaction.effects_as_actions(manager, request, effects, names),
         *transaction.unforetold_actions(manager, found.unknown, choice, database),
     ]
-    return Plan(actions, warnings=found.warnings + transaction.side_effects(effects, names))
+    foretold = f"{', '.join(map(str, lacking))} would be installed{transaction.brought_along(effects, names)}"
+    return Plan(actions, foretold=foretold, warnings=found.warnings + transaction.side_effects(effects, names))
 
 
 def _remove(manager: PackageManager, database: Database, present: Sequence[Wanted], verb: str, comment: str) -> Plan:

@@ -31,7 +31,7 @@ from protocol.assignment import Chunk
 from protocol.errors import StackmasterError
 from protocol.order import ORDERING
 from protocol.requisites import Decision, Fail, Pretest, Skip, Walk, not_called
-from protocol.results import Change, StepResult
+from protocol.results import Change, Foretold, StepResult, foretold
 
 if TYPE_CHECKING:
     from protocol.data import Data
@@ -72,6 +72,7 @@ class Engine:
         self._outputs = Outputs()
         self._numbers = 0
         self._pending = False
+        self._foretold: dict[str, dict[Foretold, None]] = {}
         self._failed = False
         self._cancelled = False
         self.state: RunState = "running"
@@ -154,8 +155,18 @@ class Engine:
         self._failed = self._failed or outcome.result is False
         if self._test and outcome.changes:
             self._pending = True
+            self._remember(outcome)
         self._outputs.put(self.name(position), outcome.values)
         return [Tell(position, "ended", _ended(outcome, now - active.begun))]
+
+    def _remember(self, outcome: StepOutcome) -> None:
+        """What this step of a dry run foretells is not foretold again by later ones."""
+        for minion, ended in outcome.minions.items():
+            promises = self._foretold.setdefault(minion, {})
+            promises.update((foretold(change), None) for step in ended.steps for change in step.changes)
+
+    def _promises(self) -> dict[str, tuple[Foretold, ...]]:
+        return {minion: tuple(promises) for minion, promises in self._foretold.items()}
 
     def _advance(self, now: float) -> list[Effect]:
         """Start everything that may start, until nothing more may; tell the end of the run when it is there."""
@@ -188,7 +199,7 @@ class Engine:
         self._walk.started(position)
         pretest = isinstance(decision, Pretest)
         setting = Setting(
-            lambda: self._key(position), self._test or pretest, self._pending, self._user,
+            lambda: self._key(position), self._test or pretest, self._pending, self._promises(), self._user,
             f"{self._run}/{self.name(position)}",
         )  # fmt: skip
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from master.jobs import JobRequest
 from master.runs.shapes import Effect, Key, StartJob, StepEvent, StepOutcome
+from protocol.results import Foretold
 
 if TYPE_CHECKING:
     from protocol.data import Data
@@ -40,12 +41,13 @@ class Setting:
     """What a machine must know of its run.
 
     `key` gives a new key for an effect of this step. `test` is a dry run, `pending` that an earlier step of it
-    foretells changes. `cause` (run and step) and `user` go into each job.
+    foretells changes, and `foretold` which ones, by minion. `cause` (run and step) and `user` go into each job.
     """
 
     key: Callable[[], Key]
     test: bool
     pending: bool
+    foretold: Mapping[str, tuple[Foretold, ...]]
     user: str
     cause: str
 

@@ -114,6 +114,7 @@ def _state(chunk: Chunk, args: Mapping[str, Data], setting: Setting) -> Machine:
     request = JobRequest(
         target, kind, "apply", sls=texts(args.get("sls")), environment=str(args.get("saltenv") or "base"),
         pillar=pillar if isinstance(pillar, Mapping) else {}, test=test, pending=test and setting.pending,
+        foretold=setting.foretold if test else {},
         timeout=number(args.get("timeout"), JOB_TIMEOUT),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from protocol.data import Data
 from protocol.errors import StateError
 from protocol.results import Change, ChangeKind
 from states.context import Context
@@ -117,10 +118,29 @@ def fetch(ctx: Context, manager: PackageManager, *, needed: bool) -> tuple[str, 
 def effects_as_actions(
     manager: PackageManager, request: Request, effects: Sequence[Effect], asked: Collection[str]
 ) -> list[Action]:
-    """One action for each effect, what was asked for first; the first one performed carries out the transaction."""
+    """One action for each effect that was `asked` for (all, when nothing is named) or that takes something away.
+
+    The first one performed carries out the transaction. What comes along because it is needed is no change of its
+    own, since a dry run on a host whose repository is only foretold cannot know it: it is in the first one's details.
+    """
+    if not effects:
+        return []
     once = Once(partial(manager.perform, request))
-    ordered = sorted(effects, key=lambda effect: effect.name.partition(":")[0] not in asked)
-    return [Action(_change(effect), partial(_settle, manager, once, effect)) for effect in ordered]
+    own = [effect for effect in effects if not asked or _is_own(effect, asked)] or list(effects)
+    along = [effect for effect in effects if effect not in own]
+    ordered = sorted(own, key=lambda effect: effect.name.partition(":")[0] not in asked)
+    first, *others = [Action(_change(effect), partial(_settle, manager, once, effect)) for effect in ordered]
+    return [Action(first.change, partial(_settle_first, manager, once, ordered[0], along)), *others]
+
+
+def brought_along(effects: Sequence[Effect], asked: Collection[str]) -> str:
+    """What a dry run says of the packages that are needed besides; empty when there are none."""
+    along = [f"{effect.name} {effect.new}" for effect in effects if not _is_own(effect, asked)]
+    return f"; with {len(along)} more that they need: {', '.join(along)}" if along and asked else ""
+
+
+def _is_own(effect: Effect, asked: Collection[str]) -> bool:
+    return effect.name.partition(":")[0] in asked or effect.new is None or effect.kind == "downgrade"
 
 
 def unforetold_actions(
@@ -209,6 +229,13 @@ def _unknown(manager: PackageManager, unknown: Sequence[Wanted], choice: Choice,
 def _change(effect: Effect) -> Change:
     aspect = "version" if effect.kind != "purge" or effect.old else "configuration"
     return Change(_KINDS[effect.kind], f"package {effect.name}", aspect, old=effect.old, new=effect.new)
+
+
+def _settle_first(manager: PackageManager, once: Once, effect: Effect, along: Sequence[Effect]) -> Data:
+    """Settle `effect` and what came along, and tell of the latter: name and version."""
+    for each in (effect, *along):
+        _settle(manager, once, each)
+    return {"with": {each.name: each.new for each in along}} if along else None
 
 
 def _settle(manager: PackageManager, once: Once, effect: Effect) -> None:

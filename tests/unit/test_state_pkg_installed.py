@@ -39,15 +39,13 @@ def told(plan: Plan) -> list[tuple[str, str, str, Any, Any]]:
     return [(c.kind, c.subject, c.aspect, c.old, c.new) for c in plan.changes]
 
 
-def test_dependencies_are_foretold_and_one_transaction_does_it(host: FakeApt) -> None:
+def test_what_comes_along_is_told_and_one_transaction_does_it(host: FakeApt) -> None:
     ctx = host.context()
     plan = pkg.installed(ctx, "hello")
-    assert told(plan) == [
-        ("create", "package hello", "version", None, "2.10-3"),
-        ("create", "package libhello", "version", None, "1.0"),
-    ]
+    assert told(plan) == [("create", "package hello", "version", None, "2.10-3")]
+    assert plan.foretold == "hello would be installed; with 1 more that they need: libhello 1.0"
     assert host.transactions() == []
-    apply(plan)
+    assert [action.perform() for action in plan.actions] == [{"with": {"libhello": "1.0"}}]
     assert host.transactions() == [["apt-get", "install", "hello"]]
     assert host.versions() == {"bash": "5.2", "hello": "2.10-3", "libhello": "1.0"}
     assert pkg.installed(ctx, "hello").actions == []
