@@ -69,7 +69,9 @@ def pool(
     def cluster() -> Cluster:
         return client.connect(ctx, admin_key)
 
-    if found is None or name not in found:
+    if found is None and f"ceph pool {name}" in ctx.made:
+        actions = _on_foretold(wanted, cluster)
+    elif found is None or name not in found:
         actions = [Action(Change("create", f"ceph pool {name}", new=_told(wanted)), _create(cluster, wanted))]
     else:
         actions = repairs(found[name], wanted, cluster)
@@ -109,6 +111,14 @@ def repairs(found: Pool, wanted: Wanted, cluster: Callable[[], Cluster]) -> list
         change = Change("change", subject, "application", old=sorted(found.applications), new=wanted.application)
         actions.append(Action(change, _enable(cluster, wanted.name, wanted.application)))
     return actions
+
+
+def _on_foretold(wanted: Wanted, cluster: Callable[[], Cluster]) -> list[Action]:
+    """What a dry run says of a pool that an earlier step creates: only its application comes later."""
+    if wanted.application is None:
+        return []
+    change = Change("change", f"ceph pool {wanted.name}", "application", old=[], new=wanted.application)
+    return [Action(change, _enable(cluster, wanted.name, wanted.application))]
 
 
 def _check(wanted: Wanted) -> None:
