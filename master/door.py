@@ -154,7 +154,10 @@ class Door:
         except StoreError as error:
             log.error("an enrolment could not be stored: %s", error)
             answer = Enrolment("refused", "the master cannot store it now; try again")
-        self._receiver.send([routing, codec.encode(answer)])
+        try:
+            self._receiver.send([routing, codec.encode(answer)])
+        except zmq.Again:
+            log.debug("an answer to %s is dropped: it does not read", address)
 
 
 def metadata(frame: zmq.Frame, name: str) -> str:

@@ -29,6 +29,12 @@ MOST_EVENTS = 200.0
 MOST_STEPS = 100_000
 """Position that a step can have at most."""
 
+MOST_WAITING = 2_000
+"""Reports that wait for the database above which nothing more is read from minions."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of these Reports; taken apart they need about ten times as much memory."""
+
 CLOCK_TRUST = 7 * 86400.0
 """Seconds in the past in which a minion's time stamp is believed: it may have waited that long for the master."""
 
@@ -61,8 +67,13 @@ class Intake:
         self._jobs = jobs
         self._rate = Rate(MOST_EVENTS, 100 * MOST_EVENTS)
         self.dropped_events = 0
+        self._bytes = 0
 
-    def received(self, session: Session, report: Report) -> None:
+    def admits(self) -> bool:
+        """Whether there is room for more reports."""
+        return self._bytes < MOST_BYTES and self._store.backlog < MOST_WAITING
+
+    def received(self, session: Session, report: Report, size: int) -> None:
         """Store a Report and acknowledge it after the commit; what does not belong to its sender has no effect."""
         writes: list[tuple[_Write, _Update | None]] = []
         for record in report.records:
@@ -79,8 +90,15 @@ class Intake:
             log.error("a report of %s is not taken: %s", session.minion, error)
             self._sessions.cut(session.minion, "its reports cannot be stored now")
             return
+        self._bytes += size
         updates = [update for _, update in writes]
-        done.add_done_callback(lambda future: self._committed(session, report.number, updates, future))
+        number = report.number
+
+        def committed(future: asyncio.Future[list[bool]]) -> None:
+            self._bytes -= size
+            self._committed(session, number, updates, future)
+
+        done.add_done_callback(committed)
 
     def _committed(
         self, session: Session, number: int, updates: list[_Update | None], done: asyncio.Future[list[bool]]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 
 from master.keys import Keys
 from master.sessions import Session, Sessions
@@ -13,7 +14,7 @@ from master.store import queries
 from master.store.store import Store, Transaction
 from protocol import codec
 from protocol.data import Data
-from protocol.errors import NoTargetError
+from protocol.errors import NoTargetError, StoreError
 from protocol.messages import Facts
 from protocol.names import MinionId
 from protocol.target import Subject, Target, check, parse
@@ -30,7 +31,7 @@ class Inventory:
     """The grains of all accepted minions, and the targets over them. `pillar_of` is asked only for pillar targets."""
 
     def __init__(
-        self, store: Store, keys: Keys, sessions: Sessions, nodegroups: Mapping[str, str], pillar_of: PillarOf
+        self, store: Store, keys: Keys, sessions: Sessions, nodegroups: Mapping[str, Data], pillar_of: PillarOf
     ) -> None:
         self._store = store
         self._keys = keys
@@ -62,15 +63,20 @@ class Inventory:
 
     async def save(self) -> None:
         """Store the grains that changed. Raises StoreError."""
-        changed = [(minion, codec.pack(self._grains[minion])) for minion in self._unsaved if minion in self._keys]
-        self._unsaved.clear()
+        saving, self._unsaved = self._unsaved, set()
+        changed = [(minion, codec.pack(self._grains[minion])) for minion in saving if minion in self._keys]
 
         def write(tx: Transaction) -> None:
             for minion, packed in changed:
                 queries.save_grains(tx, minion, packed)
 
-        if changed:
+        if not changed:
+            return
+        try:
             await self._store.write(write)
+        except StoreError:
+            self._unsaved |= {minion for minion in saving if minion in self._grains}
+            raise
 
     def forget(self, minion: MinionId) -> None:
         """Another minion may come under this id: it inherits nothing."""
@@ -94,11 +100,16 @@ class Inventory:
         row = self._seen.get(minion)
         return row.version if row is not None else ""
 
+    def arrived(self, session: Session) -> None:
+        """A minion is here: remember what its greeting said."""
+        hello = session.hello
+        row = queries.MinionRow(session.minion, {}, hello.version, hello.boot_id, hello.machine_id, session.since)
+        self._seen[session.minion] = row
+
     def left(self, minion: MinionId) -> None:
         """The minion is not here any more: remember when that was."""
-        row = self._seen.get(minion)
-        seen = (row.version, row.boot_id, row.machine_id) if row is not None else ("", "", "")
-        self._seen[minion] = queries.MinionRow(minion, {}, *seen, time.time())
+        if minion in self._seen and minion in self._keys:
+            self._seen[minion] = replace(self._seen[minion], last_seen=time.time())
 
     # --- targets ------------------------------------------------------------------------------------------------
 
@@ -124,13 +135,7 @@ class Inventory:
         check(expression, kind, self._nodegroups)
         target = parse(expression, kind, self._nodegroups)
         subjects = await self._subjects(self._keys.accepted, target)
-        return {
-            subject.id: [
-                {"term": each.term, "matched": each.matched, "why": each.why, "depth": each.depth}
-                for each in target.explain(subject)
-            ]
-            for subject in subjects
-        }
+        return {subject.id: [asdict(each) for each in target.explain(subject)] for subject in subjects}
 
     async def _subjects(self, minions: Sequence[MinionId], target: Target) -> list[Subject]:
         pillars: Mapping[MinionId, Mapping[str, Data]] = {}

@@ -45,9 +45,6 @@ log = logging.getLogger("stackmaster.sessions")
 BAR = 60.0
 """Seconds that a minion stays out after it was cut off."""
 
-MOST_BACKLOG = 10_000
-"""Writes that wait for the database above which nothing more is read from minions."""
-
 
 @dataclass(slots=True)
 class Session:
@@ -66,14 +63,18 @@ class Session:
 
 @dataclass(slots=True)
 class Handlers:
-    """Who is told of what. `here` gets each session once it stands, `gone` a minion that is not here any more."""
+    """Who is told of what. `here` gets each session once it stands, `gone` a minion that is not here any more.
+
+    `report` also gets the size of the message in bytes; while `admits` is false nothing is read from anyone.
+    """
 
     here: Callable[[Session], None]
     gone: Callable[[MinionId], None]
     heartbeat: Callable[[Session, Heartbeat], None]
-    report: Callable[[Session, Report], None]
+    report: Callable[[Session, Report, int], None]
     facts: Callable[[Session, Facts], None]
     blob: Callable[[Session, BlobRequest], None]
+    admits: Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -108,7 +109,7 @@ class Sessions:
         """Take sessions on `socket` from now on."""
         self._handlers = handlers
         self.keys.on_removed(lambda minion: self.cut(minion, "its key is not accepted any more"))
-        self._receiver = Receiver(socket, self._received, lambda: self.store.backlog < MOST_BACKLOG)
+        self._receiver = Receiver(socket, self._received, handlers.admits)
         self._receiver.start()
 
     def close(self) -> None:
@@ -237,14 +238,15 @@ class Sessions:
         if len(frames) != 2:
             self._count_bad(minion, user, f"{len(frames) - 1} frames instead of one")
             return
+        raw = frames[1].bytes
         try:
-            message = codec.decode(frames[1].bytes, TO_MASTER)
+            message = codec.decode(raw, TO_MASTER)
         except DecodeError as error:
             self._count_bad(minion, user, str(error))
             return
-        self._handle(minion, user, frames[0].bytes, message)
+        self._handle(minion, user, frames[0].bytes, message, len(raw))
 
-    def _handle(self, minion: MinionId, user: str, routing: bytes, message: Any) -> None:
+    def _handle(self, minion: MinionId, user: str, routing: bytes, message: Any, size: int) -> None:
         session = self._sessions.get(minion)
         own = session is not None and session.routing == routing and session.user == user
         if isinstance(message, Hello):
@@ -256,9 +258,9 @@ class Sessions:
                 self._suspect(session, routing)
             return
         session.heard = time.monotonic()
-        self._dispatch(session, message)
+        self._dispatch(session, message, size)
 
-    def _dispatch(self, session: Session, message: Any) -> None:
+    def _dispatch(self, session: Session, message: Any, size: int) -> None:
         handlers = self._handlers
         assert handlers is not None
         if isinstance(message, Heartbeat):
@@ -267,7 +269,7 @@ class Sessions:
                 self._acknowledge(session)
             handlers.heartbeat(session, message)
         elif isinstance(message, Report):
-            handlers.report(session, message)
+            handlers.report(session, message, size)
         elif isinstance(message, BlobRequest):
             handlers.blob(session, message)
         elif isinstance(message, Facts):

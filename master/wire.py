@@ -35,6 +35,7 @@ class Receiver:
         self._admits = admits
         self._scheduled = False
         self._running = False
+        self._paused = False
 
     def start(self) -> None:
         """Begin to receive."""
@@ -74,12 +75,24 @@ class Receiver:
         self._scheduled = False
         self._drain()
 
+    def _pause(self) -> None:
+        """Look away for a moment; the descriptor stays readable all the while."""
+        self._paused = True
+        self._loop.remove_reader(self._socket.FD)
+        self._loop.call_later(PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._running:
+            self._loop.add_reader(self._socket.FD, self._drain)
+            self._drain()
+
     def _drain(self) -> None:
         for _ in range(PORTION):
-            if not self._running:
+            if not self._running or self._paused:
                 return
             if not self._admits():
-                self._loop.call_later(PAUSE, self._drain)
+                self._pause()
                 return
             try:
                 frames = self._receive()

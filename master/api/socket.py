@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import socket
 import struct
@@ -54,8 +55,10 @@ class ApiServer:
         """Listen. Raises StackmasterError when the socket cannot be made."""
         self._group = self._group if group is None else group
         try:
-            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._path.unlink(missing_ok=True)
+            if not self._path.parent.exists():
+                self._path.parent.mkdir(parents=True)
+                self._path.parent.chmod(0o755)
+            _remove_dead(self._path)
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.setblocking(False)
             # the process runs with umask 077: nobody else can connect before the mode is set
@@ -220,7 +223,9 @@ class _Connection:
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """Send a line. Raises ConnectionError when the client is gone or takes nothing, ArgumentError when too long."""
-        line = json.dumps(message, default=_plain, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        line = _line(message)
+        if len(line) > MAX_LINE and "event" in message:
+            line = _line({**message, "event": {**message["event"], "data": {"shortened": True}}})
         if len(line) > MAX_LINE:
             if "error" in message:
                 raise ConnectionError("an answer is too long")
@@ -244,6 +249,37 @@ def _parse(line: bytes) -> dict[str, Any]:
     if not isinstance(request, dict) or not isinstance(request.get("id"), int | str | None):
         raise ArgumentError('a request is {"id": 1, "call": "…", "args": {…}}')
     return request
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    """A message as a line of JSON; numbers that JSON does not have become null."""
+    try:
+        text = json.dumps(message, default=_plain, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(message), default=_plain, ensure_ascii=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket that nobody listens on any more. Raises RefusedError when somebody does, OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            path.unlink(missing_ok=True)
+            return
+    raise RefusedError(f"another master listens on {path}", help="stop it, or give this one a 'socket' of its own")
 
 
 def _plain(value: object) -> object:

@@ -36,8 +36,8 @@ class WorkCalls:
         if args["kind"] not in ("call", "apply"):
             raise InputError(f"a job is a call or an apply, not {args['kind']!r}")
         job = await self._parts.jobs.start(JobRequest(**args, user=who.user))
-        live = self._parts.jobs.live(job)
-        return {"job": job, "minions": list(live.states) if live is not None else []}
+        minions = await self._parts.store.read(lambda rows: jobrows.minions(rows, job))
+        return {"job": job, "minions": [minion.minion for minion in minions]}
 
     async def jobs_list(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """The newest jobs."""
@@ -151,6 +151,12 @@ class WorkCalls:
             await emit(event)
         return {}
 
+    async def audit_show(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """The newest records of the audit, and the first one of all that does not hold."""
+        store = self._parts.store
+        broken = await store.read(queries.first_broken_audit)
+        return {"records": await store.read(lambda rows: queries.audit(rows, args["limit"])), "broken": broken}
+
 
 def _job_data(row: JobRow) -> dict[str, Data]:
     return {
@@ -189,5 +195,6 @@ def work_calls(parts: Parts) -> list[Call]:
         Call("runs.show", "read", calls.runs_show, run),
         Call("runs.watch", "read", calls.runs_watch, run, stream=True),
         Call("runs.cancel", "operate", calls.runs_cancel, run),
+        Call("audit.show", "admin", calls.audit_show, limit, 120.0),
         Call("events.tail", "read", calls.events_tail, tail, stream=True),
     ]

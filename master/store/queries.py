@@ -187,6 +187,13 @@ def append_audit(rows: Rows, at: float, user: str, call: str, arguments: Mapping
     rows.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, _chain(before, values)))
 
 
+def audit(rows: Rows, limit: int) -> list[dict[str, Data]]:
+    """The newest records of the audit, newest first."""
+    names = ("number", "at", "user", "call", "arguments", "outcome")
+    found = rows.execute(f"SELECT {', '.join(names)} FROM audit ORDER BY number DESC LIMIT ?", (limit,))
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
 def first_broken_audit(rows: Rows) -> int | None:
     """The number of the first audit record that was changed or comes after a missing one; None when all hold.
 
@@ -194,7 +201,9 @@ def first_broken_audit(rows: Rows) -> int | None:
     """
     before: bytes | None = None
     expected = 0
-    for *values, kept in rows.execute("SELECT number, at, user, call, arguments, outcome, hash FROM audit"):
+    for *values, kept in rows.execute(
+        "SELECT number, at, user, call, arguments, outcome, hash FROM audit ORDER BY number"
+    ):
         if before is not None and (values[0] != expected or _chain(before, values) != kept):
             return int(values[0])
         before, expected = kept, values[0] + 1

@@ -130,17 +130,25 @@ def measure(count: int) -> None:
             process.start()
             assert ours.poll(600)
             ours.recv()
+            memory(master, "before anybody connects")
             begun = time.perf_counter()
             ours.send("connect")
             wait_for(lambda: master.call("status")["minions"]["connected"] == count, "all sessions", 120.0)
             print(f"{count} sessions in {time.perf_counter() - begun:.2f} s")
+            memory(master, "connected")
             times = sorted(ping(master) for _ in range(ROUNDS))
             print(f"ping of {count}: median {statistics.median(times):.3f} s, slowest {times[-1]:.3f} s")
+            memory(master, "after the pings")
             _events(master, ours, count)
-            assert master.process is not None
-            print(f"master with {count}: {pss(tree(master.process.pid)):.0f} MB PSS")
+            memory(master, "after the events")
             ours.send("end")
             process.join(30)
+
+
+def memory(master: MasterProcess, when: str) -> None:
+    """Print what the master holds now."""
+    assert master.process is not None
+    print(f"master {when}: {pss(tree(master.process.pid)):.0f} MB PSS")
 
 
 def _events(master: MasterProcess, control: Connection, count: int) -> None:

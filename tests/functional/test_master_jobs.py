@@ -21,7 +21,7 @@ def test_a_function_is_called_and_its_value_stored(master: MasterProcess) -> Non
         peer.join()
         started = master.call("jobs.start", target="*", function="test.ping")
         peer.until(lambda: peer.acknowledged == 1, "the acknowledgement")
-    shown = master.call("jobs.show", job=started["job"])
+    shown = master.wait_job(started["job"])
     assert started["minions"] == ["osd1"]
     assert shown["minions"]["osd1"]["state"] == "succeeded"
     assert shown["minions"]["osd1"]["value"] is True
@@ -37,7 +37,7 @@ def test_states_are_compiled_sent_and_their_results_kept(master: MasterProcess) 
         peer.join()
         job = master.call("jobs.start", target="osd*", kind="apply", sls=["motd"])["job"]
         peer.until(lambda: peer.acknowledged == 4, "the last acknowledgement")
-    shown = master.call("jobs.show", job=job)["minions"]["osd1"]
+    shown = master.wait_job(job)["minions"]["osd1"]
     assert shown["state"] == "succeeded"
     assert [step["name"] for step in shown["steps"]] == ["/etc/motd", "/etc/issue"]
     assert shown["steps"][0]["changes"][0]["kind"] == "create"

@@ -127,6 +127,7 @@ def test_reports_that_come_twice_are_stored_once(master: MasterProcess, peer: Wi
     (master.states / "a.sls").write_text("/a:\n  file.managed:\n    - contents: x\n")
     job = master.call("jobs.start", target="osd1", kind="apply", sls=["a"])["job"]
     peer.until(lambda: peer.acknowledged == 3, "the acknowledgements")
+    master.wait_job(job)
     before = master.tags()
     _, order = peer.orders[0]
     assert isinstance(order, Apply)
