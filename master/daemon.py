@@ -205,13 +205,18 @@ class Daemon:
 
     def _handlers(self) -> Handlers:
         return Handlers(
-            here=self.jobs.here,
+            here=self._arrived,
             gone=self.inventory.left,
+            admits=self.intake.admits,
             heartbeat=self._heard,
             report=self.intake.received,
             facts=self.inventory.told,
             blob=lambda session, request: self.blobs.requested(self.sessions, session, request),
         )
+
+    def _arrived(self, session: Session) -> None:
+        self.inventory.arrived(session)
+        self.jobs.here(session)
 
     def _heard(self, session: Session, beat: Heartbeat) -> None:
         self.jobs.heard(session.minion)
