@@ -71,7 +71,11 @@ class JobOutcome:
 
 
 class Live:
-    """A job that goes on. `values` are those that the store must not have, `cancel_by` when a cancel must be done."""
+    """A job that goes on.
+
+    `values` are those that the store must not have; `cancelling` until when (seconds since the epoch) each minion that
+    was told to stop has to confirm it.
+    """
 
     def __init__(self, job: JobId, request: JobRequest, deadline: float, states: dict[MinionId, JobState]) -> None:
         self.job = job
@@ -82,8 +86,8 @@ class Live:
         self.scrubber = Scrubber()
         self.secret = request.kind == "call" and returns_secret(request.function)
         self.values: dict[MinionId, Data] = {}
-        self.cancel_by: float | None = None
-        self.cancelled_by = ""
+        self.cancelling: dict[MinionId, float] = {}
+        self.cancelled_by = "somebody"
         self.done = asyncio.Event()
 
     def open_minions(self) -> list[MinionId]:
@@ -125,6 +129,7 @@ class Jobs:
 
         Raises TargetError, NoTargetError, ArgumentError, SlsError, StateError or StoreError.
         """
+        request = as_apply(request)
         minions = await self._inventory.expand(request.target, request.target_kind)
         if request.kind == "call":
             prepared = prepare_call(request, minions, self._words)
@@ -185,7 +190,7 @@ class Jobs:
         await self._end_here(live, unsent, JobState.CANCELLED, f"cancelled by {user} before it was sent")
         rest = [minion for minion in chosen if minion not in unsent and not live.states[minion].terminal]
         if rest:
-            live.cancel_by = time.time() + CANCEL_PATIENCE
+            live.cancelling |= dict.fromkeys(rest, time.time() + CANCEL_PATIENCE)
             await self._order_cancel(live, rest)
         return chosen
 
@@ -258,20 +263,19 @@ class Jobs:
         now = time.time()
         grace = self._sessions.heartbeat
         for live in list(self._live.values()):
-            if live.cancel_by is not None and now >= live.cancel_by:
-                why = f"cancelled by {live.cancelled_by}; the minion did not confirm it"
-                await self._end_here(live, live.open_minions(), JobState.CANCELLED, why)
-            elif now >= live.deadline:
+            silent = [m for m, until in live.cancelling.items() if now >= until and not live.states[m].terminal]
+            why = f"cancelled by {live.cancelled_by}; the minion did not confirm it"
+            await self._end_here(live, silent, JobState.CANCELLED, why)
+            if now >= live.deadline:
                 await self._overdue(live, now >= live.deadline + grace)
 
     async def _overdue(self, live: Live, all_of_them: bool) -> None:
         """Those that never took the job are lost; the others had a moment to tell of their own deadline."""
         open = live.open_minions()
         pending = [minion for minion in open if live.states[minion] is JobState.PENDING]
-        for minion in pending:
-            here = self._sessions.get(minion) is not None
-            why = "it did not take the command" if here else "it was not connected"
-            await self._end_here(live, [minion], JobState.LOST, f"{why} within {live.request.timeout:g} s")
+        for here, why in ((True, "it did not take the command"), (False, "it was not connected")):
+            those = [minion for minion in pending if (self._sessions.get(minion) is not None) is here]
+            await self._end_here(live, those, JobState.LOST, f"{why} within {live.request.timeout:g} s")
         rest = [minion for minion in open if minion not in pending]
         if rest and all_of_them:
             await self._order_cancel(live, rest)
@@ -306,7 +310,7 @@ class Jobs:
             if live.states[minion].terminal:
                 continue
             if isinstance(order, Cancel):
-                live.cancel_by = time.time() + CANCEL_PATIENCE
+                live.cancelling[minion] = time.time() + CANCEL_PATIENCE
                 self._dispatch.add(minion, sequence, row.job, raw, cancel=True)
             elif states[minion] is JobState.PENDING:
                 self._dispatch.add(minion, sequence, row.job, raw)

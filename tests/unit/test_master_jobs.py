@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ from protocol.results import JobState
 from protocol.secrets import Secret
 from states import registry
 
-OSD1 = MinionId("osd1")
+OSD1, OSD2 = MinionId("osd1"), MinionId("osd2")
 CANARY = "c4n4ry-0123456789"
 
 
@@ -78,11 +78,11 @@ class House:
         await self.store.write(lambda tx: None)
 
 
-def run(path: Path, use: Callable[[House], Awaitable[None]]) -> None:
+def run(path: Path, use: Callable[[House], Awaitable[None]], minions: Sequence[MinionId] = (OSD1,)) -> None:
     """Use the parts within a loop."""
 
     async def expand(target: str, kind: str) -> list[MinionId]:
-        return [OSD1]
+        return list(minions)
 
     async def compile(minion: MinionId, request: JobRequest) -> Any:
         raise AssertionError("nothing is compiled here")
@@ -184,6 +184,39 @@ def test_many_jobs_at_once_have_numbers_of_their_own_in_the_order_of_their_commi
         assert house.wire.sent == [raw for _, raw in sorted((sequence, raw) for ((_, sequence, raw),) in kept)]
 
     run(tmp_path, use)
+
+
+def test_only_who_was_told_to_stop_is_taken_for_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("master.jobs.CANCEL_PATIENCE", 0.0)
+
+    async def use(house: House) -> None:
+        job = await house.jobs.start(JobRequest("*", function="test.ping"))
+        assert await house.jobs.cancel(job, "root", [OSD1]) == [OSD1]
+        await house.jobs.tick()
+        states = {m.minion: m.state for m in await house.store.read(lambda rows: jobrows.minions(rows, job))}
+        assert states == {OSD1: JobState.CANCELLED, OSD2: JobState.PENDING}
+        with pytest.raises(InputError):
+            await house.jobs.cancel(job, "root", [OSD1])
+
+    run(tmp_path, use, [OSD1, OSD2])
+
+
+def test_all_who_are_silent_are_lost_at_the_deadline(tmp_path: Path) -> None:
+    async def use(house: House) -> None:
+        job = await house.jobs.start(JobRequest("*", function="test.ping", timeout=0.001))
+        await house.report(job, JobState.RUNNING)
+        await house.jobs.tick()
+        states = {m.minion: m.state for m in await house.store.read(lambda rows: jobrows.minions(rows, job))}
+        assert states == {OSD1: JobState.RUNNING, OSD2: JobState.LOST}
+        await asyncio.sleep(house.wire.heartbeat)
+        await house.jobs.tick()
+        outcome = await asyncio.wait_for(house.jobs.wait(job), 5)
+        assert {minion: ended.state for minion, ended in outcome.minions.items()} == {
+            OSD1: JobState.TIMED_OUT,
+            OSD2: JobState.LOST,
+        }
+
+    run(tmp_path, use, [OSD1, OSD2])
 
 
 def test_a_full_disk_stops_neither_the_master_nor_its_memory(tmp_path: Path) -> None:
