@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from master.applycalls import as_apply
 from master.blobs import Blobs
 from master.compiler.secretwords import SecretWords
 from master.dispatch import Dispatch
