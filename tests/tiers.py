@@ -31,13 +31,14 @@ class Tier:
 
     name: str
     folders: tuple[str, ...]
+    options: tuple[str, ...] = ()
     unavailable: Callable[[], str | None] = _always
 
 
 TIERS = (
-    Tier("unit", ("tests/unit", "tests/conformance")),
+    Tier("unit", ("tests/unit", "tests/conformance"), ("--numprocesses=2", "--dist=worksteal")),
     Tier("functional", ("tests/functional", "tests/security", "tests/faults")),
-    Tier("lab", ("tests/lab",), lab_unavailable_reason),
+    Tier("lab", ("tests/lab",), unavailable=lab_unavailable_reason),
 )
 
 
@@ -57,7 +58,9 @@ def _run(tier: Tier) -> Outcome:
     print(f"== {tier.name}: {' '.join(tier.folders)}", flush=True)
     began = time.monotonic()
     folders = [folder for folder in tier.folders if any((ROOT / folder).rglob("test_*.py"))]
-    status = subprocess.run([sys.executable, "-m", "pytest", "-q", *folders], cwd=ROOT, check=False).returncode
+    status = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *tier.options, *folders], cwd=ROOT, check=False
+    ).returncode
     return Outcome(tier, "passed" if status == 0 else f"FAILED (pytest exit {status})", time.monotonic() - began)
 
 
