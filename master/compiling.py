@@ -10,6 +10,7 @@ from typing import Any, cast
 from master.compiler.pool import Pool
 from master.compiler.request import Compiled, CompilerOptions, Request, Roots
 from master.compiler.secretwords import SECRET_WORDS
+from master.compiler.trees import TreeOptions
 from master.config import MasterSettings
 from master.inventory import Inventory
 from master.jobs import JobRequest
@@ -30,7 +31,7 @@ class Compiling:
         self._nodegroups = settings.nodegroups
         self._options = CompilerOptions(
             strict_requisites=settings.strict_requisites,
-            secrets_by_grains=settings.secrets_by_grains,
+            trees=TreeOptions.of(settings),
             secret_words=settings.secret_words or SECRET_WORDS,
         )
         self.inventory: Inventory | None = None

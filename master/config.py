@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from master.compiler.trees import TreeOptions, check_trees
 from protocol import settings
 from protocol.data import Data
 from protocol.errors import ConfigError
@@ -37,7 +38,6 @@ class MasterSettings:
     pillar_roots       environment -> folders with pillar trees
     nodegroups         name -> target expression, or a list of ids or of the words of an expression
     secret_words       words of a key or argument that make its value a secret, instead of the usual ones
-    secrets_by_grains  let pillar files that are assigned by grains hold secrets: a minion can report any grain
     strict_requisites  a reference that no state answers to refuses the compilation
     formulas           let the formulas that come with stackmaster be used
     heartbeat          seconds between heartbeats of a minion; it is lost after three without one
@@ -51,6 +51,8 @@ class MasterSettings:
     compile_workers    processes that render states
     compile_timeout    seconds that compiling for one minion may take
     api_connections    connections to the API at once
+
+    What top files and pillar sources may be told (top_file_merging_strategy and below) is in `TreeOptions`.
     """
 
     interface: str = "0.0.0.0"
@@ -69,7 +71,6 @@ class MasterSettings:
     )
     nodegroups: Mapping[str, Data] = field(default_factory=dict)
     secret_words: tuple[str, ...] = ()
-    secrets_by_grains: bool = False
     strict_requisites: bool = True
     formulas: bool = True
     heartbeat: float = 5.0
@@ -83,6 +84,19 @@ class MasterSettings:
     compile_workers: int = 2
     compile_timeout: float = 60.0
     api_connections: int = 100
+    top_file_merging_strategy: str = "merge"
+    default_top: str = "base"
+    env_order: tuple[str, ...] = ()
+    state_top_saltenv: str = ""
+    pillarenv: str = ""
+    pillarenv_from_saltenv: bool = False
+    pillar_source_merging_strategy: str = "smart"
+    pillar_merge_lists: bool = False
+    pillar_includes_override_sls: bool = False
+    strict_pillar_targets: bool = False
+    ext_pillar: tuple[Data, ...] = ()
+    ext_pillar_first: bool = False
+    ext_pillar_python: tuple[str, ...] = ()
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Loaded[MasterSettings]:
@@ -103,6 +117,7 @@ def check(given: MasterSettings) -> None:
     for key in (*positive, "history_days", "history_bytes", "compile_workers", "compile_timeout", "api_connections"):
         if not getattr(given, key) > 0:
             raise ConfigError(f"{key!r} must be more than 0")
+    check_trees(TreeOptions.of(given))
     for user, role in given.roles.items():
         if role not in ROLES:
             raise ConfigError(f"'roles': {user!r} cannot be {role!r}", help=f"choose one of {', '.join(ROLES)}")

@@ -47,6 +47,19 @@ def load(cls: type[C], path: Path | None, environment: Mapping[str, str]) -> Loa
     return Loaded(cls(**values), origins)
 
 
+def build(cls: type[C], given: Mapping[str, Any], place: str) -> C:
+    """A settings class from plain data that stands at `place` of a configuration. Raises ConfigError."""
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in hints:
+            close = difflib.get_close_matches(key, hints, n=1)
+            help = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(hints))}"
+            raise ConfigError(f"unknown key {key!r}", where=Where(file=place), help=help)
+        values[key] = _convert(hints[key], value, key, Where(file=place))
+    return cls(**values)
+
+
 def _files(path: Path | None) -> list[Path]:
     if path is None:
         return []

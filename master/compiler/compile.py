@@ -10,7 +10,10 @@ import states
 from master.compiler.chunks import Chunks
 from master.compiler.functions import Functions
 from master.compiler.low import lower
+from master.compiler.merge import update
+from master.compiler.outward import Answers, Outward
 from master.compiler.pillar import Pillar
+from master.compiler.reads import Reads
 from master.compiler.render import Session
 from master.compiler.reported import Guard, holds_reported, mark
 from master.compiler.request import Compiled, CompilerOptions, Request, Roots
@@ -18,6 +21,8 @@ from master.compiler.roots import FileRoots
 from master.compiler.secretwords import SecretWords
 from master.compiler.sls import High, Loader
 from master.compiler.top import Tops
+from master.compiler.treefunctions import TreeFunctions
+from master.compiler.watched import Watched
 from protocol.assignment import Assignment
 from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
@@ -47,9 +52,11 @@ def compile_pillar(request: Request) -> Mapping[str, Data]:
 class _Compilation:
     """One compilation: what it reads, and what must not be seen in what it says."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, answers: Answers | None = None) -> None:
         self._request = request
         self._guard = Guard()
+        self._reads = Reads()
+        self._outward = Outward(answers, self._guard, self._reads)
         self._scrubber = Scrubber()
         self._warnings: list[str] = []
         self._grains: dict[str, Any] = mark(dict(request.grains) | {"id": request.minion})
@@ -82,15 +89,31 @@ class _Compilation:
     def pillar(self) -> tuple[dict[Any, Any], dict[str, Data]]:
         """The pillar for templates, and the same with its secrets marked, which from here on are never told."""
         request = self._request
+        trees = request.options.trees
         roots = {name: FileRoots(paths, name) for name, paths in request.roots.pillar.items()}
         override = {key: mark(reveal(value)) for key, value in request.pillar_override.items()}
-        session = self._session(roots, override)
-        subject = Subject(request.minion, self._grains, {})
-        compiler = Pillar(session, self._words, secrets_by_grains=request.options.secrets_by_grains)
-        compiled = compiler.compiled(Tops(session, subject, request.nodegroups), roots, override)
+        first = self._external(override) if trees.ext_pillar_first else {}
+        seen = update(dict(first), override)
+        session = self._session(roots, seen)
+        compiler = Pillar(session, self._words, trees, self._warn)
+        tops = Tops(session, Subject(request.minion, self._grains, first), request.nodegroups, trees, self._warn)
+        compiled = compiler.combined(first, compiler.compiled(tops.pillar(roots, request.environment)))
+        if trees.ext_pillar and not trees.ext_pillar_first:
+            compiled = compiler.combined(compiled, self._external(compiled))
+        compiled = compiler.combined(compiled, override)
         marked = {str(key): self._words.marked(value, str(key)) for key, value in compiled.items()}
         self._scrubber.add(literals(marked))
         return compiled, marked
+
+    def _external(self, pillar: Mapping[str, Any]) -> dict[Any, Any]:
+        """What the sources of `ext_pillar` give, each on what there was before it; secrets are learnt."""
+        trees = self._request.options.trees
+        if not trees.ext_pillar:
+            return {}
+        from master.compiler.external import Asked, Sources
+
+        asked = Asked(self._request.minion, self._request.environment, pillar, self._request.nodegroups)
+        return Sources(trees, self._words, self._scrubber).given(asked)
 
     def _loaded(self, session: Session, pillar: Mapping[str, Any]) -> High:
         request = self._request
@@ -100,9 +123,10 @@ class _Compilation:
                 for name in session.roots(request.environment).matching_sls(sls):
                     loader.load(request.environment, name)
             return loader.high
-        tops = Tops(session, Subject(request.minion, self._grains, pillar), request.nodegroups)
-        environments = request.roots.states if request.environment == "base" else [request.environment]
-        assigned = tops.assigned(environments)
+        subject = Subject(request.minion, self._grains, pillar)
+        tops = Tops(session, subject, request.nodegroups, request.options.trees)
+        only = "" if request.environment == "base" else request.environment
+        assigned = tops.states(request.roots.states, only)
         if not assigned:
             help = "add a target for it to top.sls, or name the SLS to apply"
             raise SlsError(f"the top file gives nothing to {request.minion}", where=Where("top.sls"), help=help)
@@ -110,7 +134,7 @@ class _Compilation:
             loader.load(each.environment, each.sls, each.where)
         return loader.high
 
-    def _session(self, roots: Mapping[str, FileRoots], pillar: Mapping[str, Any]) -> Session:
+    def _session(self, roots: Mapping[str, FileRoots], pillar: dict[Any, Any]) -> Session:
         request = self._request
         opts: dict[str, Any] = {
             "id": request.minion,
@@ -118,11 +142,15 @@ class _Compilation:
             "test": False,
             **request.options.opts,
         }
-        functions = Functions(request.minion, self._grains, pillar, opts, request.nodegroups, self._warn)
-        context = {"salt": functions.map(), "grains": self._grains, "pillar": pillar, "opts": opts}
-        return Session(
-            roots, context, self._scrubber, guard=self._guard, reported=holds_reported([self._grains, pillar])
-        )
+        reads, outward = self._reads, self._outward
+        grains = Watched("grains", self._grains, reads)
+        seen = Watched("pillar", pillar, reads)
+        watched = Watched("opts", opts, reads)
+        functions = Functions(request.minion, grains, seen, watched, request.nodegroups, self._warn, reads)
+        salt = functions.map(outward, TreeFunctions(roots, request.environment).map())
+        self._guard.active = self._guard.active or holds_reported([self._grains, pillar])
+        context = {"salt": salt, "grains": grains, "pillar": seen, "opts": watched}
+        return Session(roots, context, self._scrubber, guard=self._guard, outside=outward)
 
     def _state_roots(self) -> dict[str, FileRoots]:
         given = self._request.roots

@@ -43,6 +43,19 @@ def merged(below: Any, above: Any, *, lists: bool = False) -> Any:
     return above
 
 
+def combined(below: Mapping[Any, Any], above: Mapping[Any, Any], strategy: str, *, lists: bool = False) -> Any:
+    """`above` on `below` by one of Salt's strategies for pillar sources (salt/utils/dictupdate.py).
+
+    smart, recurse and none are `merged`; overwrite replaces each top-level key, and so does aggregate for data without
+    the marks of Salt's yamlex; list puts the two values of a key into a list (Salt drops keys that only `above` has).
+    """
+    if strategy in ("overwrite", "aggregate"):
+        return {**below, **above}
+    if strategy == "list":
+        return {**below, **{key: [below[key], value] if key in below else value for key, value in above.items()}}
+    return merged(below, above, lists=lists)
+
+
 _MISSING = object()
 
 

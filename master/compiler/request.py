@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from master.compiler.secretwords import SECRET_WORDS
+from master.compiler.trees import TreeOptions
 from protocol.assignment import Assignment
 from protocol.data import Data
 
@@ -32,12 +33,12 @@ class CompilerOptions:
 
     strict_requisites   a reference that no state answers to refuses the compilation (Salt 3008); otherwise only the
                         state that has it fails, and an `sls:` reference that reaches back is left out (Salt 3006)
-    secrets_by_grains   let pillar files that are assigned by grains hold secrets: a minion can report any grain
+    trees               how top files and the sources of pillar are put together
     secret_words        words of a pillar key that make its value a secret
     """
 
     strict_requisites: bool = True
-    secrets_by_grains: bool = False
+    trees: TreeOptions = field(default_factory=TreeOptions)
     secret_words: tuple[str, ...] = SECRET_WORDS
     opts: Mapping[str, Data] = field(default_factory=dict)
 

@@ -44,6 +44,9 @@ _ABOUT: Final = frozenset(
 )
 """A key that ends in one of these says something about a secret: `password_file`, `key_url`."""
 
+_SHORTEST = 4
+"""A text or number shorter than this that a secret source gives would hide innocent ones of the same value."""
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _LOOKS = Scrubber()
 
@@ -52,9 +55,20 @@ class SecretWords:
     """Tells secrets by `words`, compared without regard to case; each value that is one of `given` is secret too."""
 
     def __init__(self, words: Iterable[str] = SECRET_WORDS, given: Iterable[str] = ()) -> None:
-        self._given = frozenset(given)
+        self._given = set(given)
         self._words = frozenset(word.lower() for word in words)
         self._plural = frozenset(word + "s" for word in self._words)
+
+    def learn(self, data: Any) -> None:
+        """Take every text and number in `data` for a secret wherever it is met; short ones and truths are not."""
+        if isinstance(data, Mapping):
+            for value in data.values():
+                self.learn(value)
+        elif isinstance(data, list | tuple):
+            for value in data:
+                self.learn(value)
+        elif isinstance(data, str | int | float) and not isinstance(data, bool) and len(str(data)) >= _SHORTEST:
+            self._given.add(str(data))
 
     def names_secret(self, key: str) -> bool:
         """Whether a value under `key` is secret."""
@@ -75,7 +89,7 @@ class SecretWords:
         if isinstance(value, str):
             hidden = secret or isinstance(value, Secret) or value in self._given or looks_secret(value)
             return Secret(value) if value and hidden else value
-        if secret and isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and (secret or str(value) in self._given):
             return Secret(str(value))
         plain: Data = value
         return plain

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from master.compiler.request import Compiled, CompilerOptions, Request, Roots
+from master.compiler.trees import TreeOptions
 from protocol import codec
 from protocol.assignment import decode_assignment
 from protocol.data import Data
@@ -38,7 +39,7 @@ def pack_request(task: Task, request: Request) -> bytes:
             "nodegroups": request.nodegroups,
             "level": request.states,
             "strict": options.strict_requisites,
-            "by_grains": options.secrets_by_grains,
+            "trees": options.trees.data(),
             "words": options.secret_words,
             "opts": options.opts,
         }
@@ -48,7 +49,7 @@ def pack_request(task: Task, request: Request) -> bytes:
 def unpack_request(raw: bytes) -> tuple[Task, Request]:
     """What `pack_request` packed. Raises DecodeError."""
     tree = cast(dict[str, Any], codec.unpack(raw, limit=MAX_REQUEST))
-    options = CompilerOptions(tree["strict"], tree["by_grains"], tuple(tree["words"]), tree["opts"])
+    options = CompilerOptions(tree["strict"], TreeOptions.from_data(tree["trees"]), tuple(tree["words"]), tree["opts"])
     request = Request(
         minion=tree["minion"],
         grains=tree["grains"],

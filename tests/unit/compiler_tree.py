@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from master.compiler.compile import Compiled, CompilerOptions, Request, Roots, compile_assignment
+from master.compiler.trees import TreeOptions
 from protocol.assignment import Chunk
 
 
@@ -28,7 +29,7 @@ def request(
     sls: tuple[str, ...] = ("main",),
     grains: Mapping[str, Any] | None = None,
     strict: bool = True,
-    secrets_by_grains: bool = False,
+    trees: TreeOptions | None = None,
     **more: Any,
 ) -> Request:
     """A request for the minion m1. `files` as text is main.sls; `pillar` as text is a file that every minion gets."""
@@ -40,7 +41,7 @@ def request(
         grains=grains or {},
         roots=Roots({"base": (states,)}, {"base": (pillars,)}, formulas=False),
         sls=sls,
-        options=CompilerOptions(strict_requisites=strict, secrets_by_grains=secrets_by_grains),
+        options=CompilerOptions(strict_requisites=strict, trees=trees or TreeOptions()),
         **more,
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from master.compiler.compile import compile_pillar
 from master.compiler.secretwords import SecretWords
+from master.compiler.trees import TreeOptions
 from protocol.errors import SlsError
 from protocol.secrets import Secret, reveal
 from tests.unit.compiler_tree import chunks, compiled, request
@@ -203,21 +204,27 @@ def test_secrets_are_not_assigned_by_what_a_minion_reports_of_itself(tmp_path: P
     grains = {"role": "db", "ipv4": ["10.0.0.1"]}
     asked: dict[str, Any] = {"grains": grains, "nodegroups": {"dbs": "G@role:db"}}
     with pytest.raises(SlsError, match=r"b.sls:2: 'db' holds a secret, and the top file assigns this file by grains"):
-        _pillar(tmp_path, files, **asked)
-    assert _pillar(tmp_path, files, secrets_by_grains=True, **asked) == {"x": 1, "db": {"password": "hunter2-hunter2"}}
+        _pillar(tmp_path, files, trees=TreeOptions(strict_pillar_targets=True), **asked)
+    result = compiled(tmp_path, "x:\n  test.nop: []\n", pillar=files, **asked)
+    assert reveal(result.pillar) == {"x": 1, "db": {"password": "hunter2-hunter2"}}
+    (warning,) = result.warnings
+    assert warning.startswith("b.sls:2: 'db' holds a secret, and the top file assigns this file by grains (top.sls:2)")
+    assert "hunter2" not in warning
 
 
 @pytest.mark.parametrize("target", ["*", "m1", "m1 or G@role:db", "L@m1,m2", "N@named", "G@id:m1", "not m2"])
 def test_secrets_are_assigned_by_proven_ids(tmp_path: Path, target: str) -> None:
     files = {"top.sls": f"base:\n  '{target}': [a]\n", **SECRETS}
     grains = {"role": "db", "id": "m2"}
-    found = _pillar(tmp_path, files, grains=grains, nodegroups={"named": ["m1"]})
+    strict = TreeOptions(strict_pillar_targets=True)
+    found = _pillar(tmp_path, files, grains=grains, nodegroups={"named": ["m1"]}, trees=strict)
     assert found == {"x": 1, "db": {"password": "hunter2-hunter2"}}
 
 
 def test_a_file_that_an_id_assigns_too_may_hold_secrets(tmp_path: Path) -> None:
     files = {"top.sls": "base:\n  'G@role:db': [a]\n  'm1': [a]\n", **SECRETS}
-    assert _pillar(tmp_path, files, grains={"role": "db"})["x"] == 1
+    strict = TreeOptions(strict_pillar_targets=True)
+    assert _pillar(tmp_path, files, grains={"role": "db"}, trees=strict)["x"] == 1
 
 
 def test_a_state_top_file_gives_the_highstate(tmp_path: Path) -> None:
