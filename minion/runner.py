@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minion.records import RecordWriter
-from protocol.assignment import Assignment, BlobRef, decode_assignment, digest
+from protocol.assignment import Assignment, BlobRef, Custom, decode_assignment, digest
 from protocol.command import Apply, Call, Order
 from protocol.data import Data
 from protocol.errors import StackmasterError, StateError
@@ -21,6 +22,9 @@ from protocol.names import JobId
 from protocol.results import JobState, Progress, StepResult
 from protocol.secrets import Scrubber, Secret
 from states.context import Context
+
+if TYPE_CHECKING:
+    from states.custom.loader import Loader
 
 _BELL = 3
 """The descriptor that wakes the daemon, in the child."""
@@ -166,10 +170,10 @@ def call(job: JobId, order: Call, context: Context) -> JobUpdate:
     context.scrubber.add(order.secrets)
     scrub = context.scrubber
     try:
-        function = registry.find_function(order.function)
-        given = registry.by_name(order.function, function.signature, order.args, order.kwargs)
-        arguments = registry.check_arguments(order.function, function.signature, given)
-        value = function.call(context, **arguments)
+        if order.custom is not None:
+            context.custom = _custom(order.custom, context)
+        function = registry.find_function(order.function, context.custom)
+        value = registry.invoke(function, context, order.args, order.kwargs)
     except (StackmasterError, OSError) as error:
         return JobUpdate(job, JobState.FAILED, time.time(), scrub.text(str(error)))
     except Exception as error:  # noqa: BLE001 - a function's bug must come back as its result, not as silence
@@ -179,6 +183,13 @@ def call(job: JobId, order: Call, context: Context) -> JobUpdate:
     if not function.secret:
         value = scrub.data(_plain(value))
     return JobUpdate(job, JobState.SUCCEEDED, time.time(), "", value)
+
+
+def _custom(custom: Custom, context: Context) -> Loader:
+    """The code of the tree that came with a call; the job's own process loads it, nobody else."""
+    from states.custom.loader import load
+
+    return load(custom, context)
 
 
 def _plain(value: Data) -> Data:

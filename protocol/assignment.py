@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from protocol import codec
 from protocol.data import Data
@@ -62,11 +62,59 @@ class Chunk:
         return f"{self.state}_|-{self.id}_|-{self.name}_|-{self.fun}"
 
 
+CustomKind = Literal["modules", "states", "grains", "utils"]
+"""What a file of a tree's own Python code is, by its folder: `_modules`, `_states`, `_grains`, `_utils`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomFile:
+    """One file of a state tree's own Python code.
+
+    `path` is relative to the folder of its `kind` (`osd.py`, `keystonev3/__init__.py`). `names` are the modules that it
+    may load as; empty for a part of a package, and for a file of which only loading it can tell.
+    """
+
+    kind: CustomKind
+    path: str
+    names: tuple[str, ...]
+    ref: BlobRef
+
+    @property
+    def shown(self) -> str:
+        """The file as its author knows it: `_modules/osd.py`."""
+        return f"_{self.kind}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A state tree's own Python code for one job on one minion, with what it may read.
+
+    `pillar` and `opts` are what it sees as `__pillar__` and `__opts__`; they are empty when nothing of the job runs it
+    but its grains. `override` lets it replace states and functions of ours.
+    """
+
+    KIND: ClassVar[str] = "custom"
+
+    files: tuple[CustomFile, ...]
+    environment: str = "base"
+    pillar: Mapping[str, Data] = field(default_factory=dict)
+    opts: Mapping[str, Data] = field(default_factory=dict)
+    override: bool = False
+
+    def blobs(self) -> frozenset[BlobRef]:
+        """The content of its files."""
+        return frozenset(file.ref for file in self.files)
+
+
+CUSTOM = codec.table(Custom)
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """The compiled chunks for one minion, in execution order.
 
     `secrets` are literal values that must not leave the minion in any output. `warnings` are for the operator.
+    `custom` is the tree's own code, when it has any that this minion needs.
     """
 
     KIND: ClassVar[str] = "assignment"
@@ -76,6 +124,7 @@ class Assignment:
     environment: str = "base"
     secrets: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    custom: Custom | None = None
 
     def encoded(self) -> bytes:
         """The assignment as bytes; its SHA-256 is its name."""
@@ -83,7 +132,8 @@ class Assignment:
 
     def blobs(self) -> frozenset[BlobRef]:
         """Every file content that applying it may need."""
-        return frozenset(ref for chunk in self.chunks for ref in chunk.sources.values())
+        named = frozenset(ref for chunk in self.chunks for ref in chunk.sources.values())
+        return named if self.custom is None else named | self.custom.blobs()
 
 
 ASSIGNMENTS = codec.table(Assignment)

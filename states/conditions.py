@@ -139,12 +139,11 @@ def _creates(ctx: Context, option: Data) -> _Condition:
 def _value(ctx: Context, entry: Mapping[str, Data]) -> Data:
     """What the function of an entry gives: `{fun: file.file_exists, args: [/etc/x], get_return: a:b, …}`."""
     name = str(entry["fun"])
-    function = registry.find_function(name)
+    function = registry.find_function(name, ctx.custom)
     if ctx.test and function.access == "changes":
         raise StateError(f"{name} changes the host, so that a dry run cannot ask it", help="ask with one that reads")
     kwargs = {key: value for key, value in entry.items() if key not in ("fun", "args", "get_return")}
-    given = registry.by_name(name, function.signature, _listed(entry.get("args")), kwargs)
-    value = function.call(ctx, **registry.check_arguments(name, function.signature, given))
+    value = registry.invoke(function, ctx, _listed(entry.get("args")), kwargs)
     for part in str(entry.get("get_return") or "").split(":"):
         if part:
             value = _inside(value, part)

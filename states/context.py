@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from protocol.assignment import BlobRef
 from protocol.data import Data
 from protocol.errors import StateError
 from protocol.secrets import Scrubber
+
+if TYPE_CHECKING:
+    from states.registry import Custom
 
 BlobPath = Callable[[BlobRef], Path]
 """Where the content of a blob lies on this host (already fetched and verified). Raises StateError."""
@@ -32,6 +36,7 @@ class Context:
                and the like), so that nothing is foretold twice
     sources    `salt://` source of the chunk at hand -> its content
     deadline   seconds that one command may take, unless the state was given its own `timeout`
+    custom     the own code of the state tree, when the job brought some
     """
 
     minion: str
@@ -45,6 +50,7 @@ class Context:
     sources: Mapping[str, BlobRef] = field(default_factory=dict)
     blob_path: BlobPath = _no_blobs
     scrubber: Scrubber = field(default_factory=Scrubber)
+    custom: Custom | None = None
 
     def path(self, path: str) -> Path:
         """The real place of the absolute `path` of a state, below `root`. Raises StateError when it is none."""

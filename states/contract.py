@@ -60,3 +60,14 @@ class Plan:
     def changes(self) -> tuple[Change, ...]:
         """The changes foretold, in order."""
         return tuple(action.change for action in self.actions)
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Plan):
+    """What a state came to that looks and acts at once: the own code of a state tree, written for Salt.
+
+    `result` and `made` are its word, also in a dry run; nobody can check them.
+    """
+
+    result: bool | None = True
+    made: tuple[Change, ...] = ()

@@ -20,7 +20,7 @@ from protocol.results import foretold as promise_of
 from protocol.secrets import UNKNOWN
 from states import conditions, registry
 from states.context import Context
-from states.contract import DeedError, NoDifferenceError, Plan
+from states.contract import DeedError, Done, NoDifferenceError, Plan
 
 NOTHING_DONE: Final[Mapping[int, StepResult]] = MappingProxyType({})
 TRACE_LENGTH: Final = 4000
@@ -49,6 +49,10 @@ def apply(
     comes through.
     """
     context = replace(context, test=test, made={promise.subject for promise in foretold if promise.kind == "create"})
+    if assignment.custom is not None:
+        from states.custom.loader import load
+
+        context.custom = load(assignment.custom, context)
     return _Engine(assignment, context, emit, wait, frozenset(foretold)).run(done)
 
 
@@ -131,7 +135,7 @@ class _Engine:
         if isinstance(decision, Listen):
             return self._retried(chunk, lambda: self._plan_watch(chunk))
         outcome, calls = self._retried(chunk, lambda: self._plan(chunk))
-        if isinstance(decision, CallWatch) and not outcome.changes and not outcome.skipped and _watches(chunk):
+        if isinstance(decision, CallWatch) and not outcome.changes and not outcome.skipped and self._watches(chunk):
             outcome, more = self._retried(chunk, lambda: self._plan_watch(chunk))
             calls += more
         return outcome, calls
@@ -188,12 +192,12 @@ class _Engine:
         return replace(outcome, result=passed, comment=comment)
 
     def _plan(self, chunk: Chunk) -> Plan:
-        state = registry.find_state(chunk.function)
+        state = registry.find_state(chunk.function, self._context.custom)
         arguments = registry.check_arguments(chunk.function, state.signature, chunk.args)
         return state.call(self._context, chunk.name, **arguments)
 
     def _plan_watch(self, chunk: Chunk) -> Plan:
-        state = registry.find_state(chunk.function)
+        state = registry.find_state(chunk.function, self._context.custom)
         if state.watch is None:
             raise ArgumentError(f"{chunk.function} has nothing that it does when another state changes")
         arguments = registry.check_arguments(chunk.function, state.signature, chunk.args)
@@ -202,8 +206,16 @@ class _Engine:
             arguments = {key: value for key, value in arguments.items() if key in parameters}
         return state.watch(self._context, chunk.name, **arguments)
 
+    def _watches(self, chunk: Chunk) -> bool:
+        try:
+            return registry.find_state(chunk.function, self._context.custom).watch is not None
+        except (ArgumentError, StateError):
+            return False
+
     def _planned(self, plan: Plan) -> _Outcome:
         """What a plan comes to: foretold in a dry run, else performed."""
+        if isinstance(plan, Done):
+            return _Outcome(plan.result, plan.comment, plan.made, plan.warnings)
         if self._context.test and plan.actions:
             return self._told_once(plan)
         comment = plan.comment
@@ -298,13 +310,6 @@ class _Engine:
             diff=text(change.diff),
             details=data(change.details),
         )
-
-
-def _watches(chunk: Chunk) -> bool:
-    try:
-        return registry.find_state(chunk.function).watch is not None
-    except ArgumentError:
-        return False
 
 
 def _said(error: Exception) -> str:

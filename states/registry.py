@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, get_args, get_origin
 
 import states
 import states.functions
@@ -24,12 +24,17 @@ from protocol.errors import ArgumentError
 from protocol.secrets import Secret
 from states.contract import Access, Plan
 
+if TYPE_CHECKING:
+    from states.context import Context
+
 StateCall = Callable[..., Plan]
 FunctionCall = Callable[..., Data]
 S = TypeVar("S", bound=StateCall)
 F = TypeVar("F", bound=FunctionCall)
 
-_NOT_FAMILIES = frozenset({"contract", "context", "registry", "engine", "conditions", "host", "functions", "formulas"})
+_NOT_FAMILIES = frozenset(
+    {"contract", "context", "custom", "registry", "engine", "conditions", "host", "functions", "formulas"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The arguments of a state or function; `open` when it takes any further keyword."""
+    """The arguments of a state or function; `open` when it takes any further keyword, `rest` any further value."""
 
     parameters: Mapping[str, Parameter]
     open: bool = False
+    rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,18 @@ class Function:
     secret: bool
     inline: bool
     doc: str
+
+
+class Custom(Protocol):
+    """What the own code of a state tree gives to the job at hand; no other code can be asked for by name."""
+
+    def state(self, name: str) -> State | None:
+        """The state `name`, None when the tree has none. Raises StateError when its file cannot be loaded."""
+        ...
+
+    def function(self, name: str) -> Function | None:
+        """The function `name`, None when the tree has none. Raises StateError when its file cannot be loaded."""
+        ...
 
 
 _states: dict[str, State] = {}
@@ -106,8 +124,11 @@ def function(name: str, *, access: Access, secret: bool = False, inline: bool = 
     return declare
 
 
-def find_state(name: str) -> State:
-    """The state `name`. Raises ArgumentError with a suggestion when there is none."""
+def find_state(name: str, custom: Custom | None = None) -> State:
+    """The state `name`, of ours or of `custom`. Raises ArgumentError with a suggestion when there is none."""
+    own = None if custom is None else custom.state(name)
+    if own is not None:
+        return own
     _import_family(states, name.partition(".")[0], _NOT_FAMILIES)
     found = _states.get(name)
     if found is None:
@@ -121,8 +142,11 @@ def watches(family: str) -> bool:
     return any(found.watch is not None for name, found in _states.items() if name.partition(".")[0] == family)
 
 
-def find_function(name: str) -> Function:
-    """The function `name`. Raises ArgumentError with a suggestion when there is none."""
+def find_function(name: str, custom: Custom | None = None) -> Function:
+    """The function `name`, of ours or of `custom`. Raises ArgumentError with a suggestion when there is none."""
+    own = None if custom is None else custom.function(name)
+    if own is not None:
+        return own
     _import_family(states.functions, name.partition(".")[0], frozenset())
     found = _functions.get(name)
     if found is None:
@@ -183,6 +207,14 @@ def by_name(what: str, signature: Signature, args: Sequence[Data], kwargs: Mappi
         takes = ", ".join(signature.parameters) or "no arguments"
         raise ArgumentError(f"{what} was given {len(args)} positional arguments", help=f"it takes {takes}")
     return given
+
+
+def invoke(function: Function, context: Context, args: Sequence[Data], kwargs: Mapping[str, Data]) -> Data:
+    """What `function` gives for these arguments, which are checked first. Raises ArgumentError, and what it raises."""
+    if function.signature.rest:
+        return function.call(context, *args, **kwargs)
+    given = by_name(function.name, function.signature, args, kwargs)
+    return function.call(context, **check_arguments(function.name, function.signature, given))
 
 
 def _takes_list(hint: Any) -> bool:
