@@ -1,40 +1,49 @@
-"""The functions that templates call as `salt["pillar.get"]`: those that need only grains, pillar and options."""
+"""The functions that templates call as `salt["pillar.get"]`: some need grains, pillar and options only, others ask."""
 
 from __future__ import annotations
 
-import base64
-import difflib
-import hashlib
-import posixpath
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any
 
-from master.compiler.filters import flatten, to_json
-from master.compiler.merge import merged, traverse, update
+from master.compiler.filters.outside import outside_filters
+from master.compiler.merge import merged
+from master.compiler.netfunctions import network_functions
+from master.compiler.outward import Outward, unanswered, unknown
+from master.compiler.purefunctions import PURE
+from master.compiler.reads import Reads
+from master.compiler.watched import look, unwatched
 from protocol.errors import SlsError
 from protocol.target import Subject, parse
 from states.registry import function_names
 
 Log = Callable[[str], None]
 _ABSENT = object()
+_MATCHERS = (
+    "glob", "pcre", "list", "grain", "grain_pcre", "pillar", "pillar_pcre", "pillar_exact", "ipcidr", "compound",
+    "nodegroup",
+)  # fmt: skip
 
 
 class FunctionMap:
     """What templates know as `salt`: `salt['pillar.get']` and `salt.pillar.get` are the same function."""
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(self, functions: Mapping[str, Callable[..., Any]], outward: Outward) -> None:
         self._functions = functions
+        self._outward = outward
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
-        found = self._functions.get(name)
-        if found is None:
-            raise _unavailable(str(name), list(self._functions))
-        return found
+        found: Callable[..., Any] | None = self.get(name)
+        if found is not None:
+            return found
+        if name in function_names():
+            raise unanswered(name)
+        raise unknown(str(name), [*self._functions, *function_names()])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._functions
+        return name in self._functions or (self._outward.reachable and name in function_names())
 
     def __getattr__(self, module: str) -> _Module:
         if module.startswith("_"):
@@ -43,7 +52,17 @@ class FunctionMap:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The function called `name`, or `default`."""
-        return self._functions.get(name, default)
+        found = self._functions.get(name)
+        if found is None and name in self:
+            return self._asking(name)
+        return default if found is None else found
+
+    def keys(self) -> Iterable[str]:
+        """The names of all functions."""
+        return sorted({*self._functions, *(function_names() if self._outward.reachable else ())})
+
+    def _asking(self, name: str) -> Callable[..., Any]:
+        return lambda *args, **kwargs: self._outward.ask(name, *args, **kwargs)
 
 
 class _Module:
@@ -57,18 +76,7 @@ class _Module:
         return self._functions[f"{self._name}.{name}"]
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
-        raise _unavailable(self._name, [])
-
-
-def _unavailable(name: str, known: list[str]) -> SlsError:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    if close:
-        return SlsError(f"there is no function {name!r} for templates", help=f"did you mean {close[0]!r}?")
-    if name in function_names():
-        help = "templates are rendered on the master; call it in a state with module.run, or read a grain or pillar key"
-        return SlsError(f"the function {name!r} runs on a minion, and cannot be called while rendering", help=help)
-    help = "read a grain or a pillar key instead, or use a state that runs on the minion"
-    return SlsError(f"the function {name!r} cannot be called while rendering", help=help)
+        raise unknown(self._name, self._functions.keys())
 
 
 class Functions:
@@ -82,6 +90,7 @@ class Functions:
         opts: Mapping[str, Any],
         nodegroups: Mapping[str, Any],
         warn: Log,
+        reads: Reads,
     ) -> None:
         self._minion = minion
         self._grains = grains
@@ -89,33 +98,43 @@ class Functions:
         self._opts = opts
         self._nodegroups = nodegroups
         self._warn = warn
+        self._reads = reads
 
-    def map(self) -> FunctionMap:
-        """All of them, as templates call them."""
+    def map(self, outward: Outward, more: Mapping[str, Callable[..., Any]]) -> FunctionMap:
+        """All of them and `more`, as templates call them; those of the minion ask `outward`."""
         functions: dict[str, Callable[..., Any]] = dict(PURE)
         functions |= {
             "grains.get": self.grains_get,
             "grains.filter_by": self.filter_by,
-            "grains.items": lambda: self._grains,
-            "grains.item": lambda *names: {name: traverse(self._grains, name, "") for name in names},
-            "grains.has_value": lambda key: bool(traverse(self._grains, key, None)),
-            "grains.equals": lambda key, value: str(value) == str(traverse(self._grains, key, "")),
+            "grains.items": lambda *_sanitize: self._grains,
+            "grains.item": lambda *names: {name: look(self._grains, name, "") for name in names},
+            "grains.has_value": lambda key: bool(look(self._grains, key, None)),
+            "grains.equals": lambda key, value: str(value) == str(look(self._grains, key, "")),
+            "grains.ls": lambda: sorted(self._grains),
             "pillar.get": self.pillar_get,
-            "pillar.items": lambda: self._pillar,
-            "pillar.item": lambda *names: {name: traverse(self._pillar, name, "") for name in names},
-            "pillar.keys": lambda key, delimiter=":": list(traverse(self._pillar, key, {}, delimiter)),
+            "pillar.items": lambda *_keys, **_options: self._pillar,
+            "pillar.data": lambda *_keys, **_options: self._pillar,
+            "pillar.raw": lambda key=None: self._pillar if key is None else self._pillar.get(key, {}),
+            "pillar.item": lambda *names: {name: look(self._pillar, name, "") for name in names},
+            "pillar.ls": lambda *_keys: list(self._pillar),
+            "pillar.keys": lambda key, delimiter=":": list(look(self._pillar, key, {}, delimiter)),
+            "pillar.filter_by": self.pillar_filter_by,
             "config.get": self.config_get,
             "config.option": self.config_get,
+            "config.items": lambda: self._opts,
+            "test.exception": _exception,
+            "match.filter_by": self.match_filter_by,
+            "match.search_by": self.match_search_by,
+            "match.ifelse": self.ifelse,
         }
-        kinds = ("glob", "pcre", "list", "grain", "grain_pcre", "pillar", "pillar_pcre", "ipcidr", "compound")
-        functions |= {f"match.{kind}": self._matcher(kind) for kind in kinds}
-        functions |= {f"log.{level}": _ignored for level in ("trace", "debug", "info")}
-        functions |= {f"log.{level}": self._logged for level in ("warning", "error", "critical")}
-        return FunctionMap(functions)
+        functions |= {f"match.{kind}": self._matcher(kind) for kind in _MATCHERS}
+        functions |= {f"log.{level}": _ignored for level in ("trace", "debug", "info", "verbose", "garbage", "profile")}
+        functions |= {f"log.{level}": self._logged for level in ("warning", "warn", "error", "critical", "exception")}
+        return FunctionMap(functions | network_functions(self._grains) | _chances(outward) | dict(more), outward)
 
     def grains_get(self, key: str, default: Any = "", delimiter: str = ":", ordered: bool = True) -> Any:
         """The grain at the path `key`, or `default`."""
-        return traverse(self._grains, key, default, delimiter)
+        return look(self._grains, key, default, delimiter)
 
     def pillar_get(
         self,
@@ -128,7 +147,7 @@ class Functions:
         saltenv: str | None = None,
     ) -> Any:
         """What the pillar has at the path `key`, or `default`; with `merge`, it is merged onto `default`."""
-        found = traverse(self._pillar, key, _ABSENT, delimiter)
+        found = look(self._pillar, key, _ABSENT, delimiter)
         if found is _ABSENT:
             return default
         if merge and isinstance(default, Mapping | list):
@@ -140,7 +159,7 @@ class Functions:
 
         With `merge`, mappings of all of them are merged in that order of precedence, onto `default`.
         """
-        found = [traverse(place, key, _ABSENT, delimiter) for place in (self._opts, self._grains, self._pillar)]
+        found = (look(place, key, _ABSENT, delimiter) for place in (self._opts, self._grains, self._pillar))
         there = [value for value in found if value is not _ABSENT]
         if not there:
             return default
@@ -163,37 +182,113 @@ class Functions:
 
         The first entry whose key, a glob, fits the grain (or the first of a list that one fits), else `default`.
         """
-        value = traverse(self._grains, grain, [])
-        found = None
-        for each in value if isinstance(value, list | tuple) else [value]:
-            fitting = (key for key in lookup_dict if fnmatchcase(str(each), str(key)))
-            key = next(fitting, None)
-            if key is not None:
-                found = lookup_dict[key]
-                break
-        if found is None:
-            found = lookup_dict.get(default)
-        if base and base in lookup_dict:
-            found = _on_base(deepcopy(lookup_dict[base]), found)
-        if merge:
-            if not isinstance(merge, Mapping):
-                raise SlsError("the argument 'merge' of grains.filter_by must be a mapping")
-            found = merge if found is None else merged(deepcopy(found), deepcopy(merge))
-        return found
+        return _filtered(lookup_dict, look(self._grains, grain, []), merge, default, base)
+
+    def pillar_filter_by(
+        self,
+        lookup_dict: Mapping[str, Any],
+        pillar: str,
+        merge: Mapping[str, Any] | None = None,
+        default: str = "default",
+        base: str | None = None,
+    ) -> Any:
+        """As `grains.filter_by`, for what the pillar has at the path `pillar`."""
+        return _filtered(lookup_dict, look(self._pillar, pillar, []), merge, default, base)
+
+    def match_filter_by(
+        self,
+        lookup: Mapping[str, Any],
+        tgt_type: str = "compound",
+        minion_id: str | None = None,
+        merge: Mapping[str, Any] | None = None,
+        merge_lists: bool = False,
+        default: str = "default",
+    ) -> Any:
+        """The entry of the first target in `lookup` that means this minion, under `merge`; else that of `default`."""
+        match = self._matcher(tgt_type)
+        for target, value in lookup.items():
+            if match(target):
+                return value if not merge else merged(deepcopy(value or {}), deepcopy(merge), lists=merge_lists)
+        return lookup.get(default)
+
+    def match_search_by(
+        self, lookup: Mapping[str, Any], tgt_type: str = "compound", minion_id: str | None = None
+    ) -> list[str] | None:
+        """The keys of `lookup` that have a target which means this minion; None when there is none."""
+        match = self._matcher(tgt_type)
+        return [key for key, targets in lookup.items() for target in targets if match(target)] or None
+
+    def ifelse(self, *args: Any, tgt_type: str = "compound", **options: Any) -> Any:
+        """`target, value, target, value, …, default`: the value of the first target that means this minion."""
+        if len(args) % 2 == 0:
+            raise SlsError("ifelse takes pairs of a target and a value, and a default at the end")
+        match = self._matcher(tgt_type)
+        for target, value in zip(args[:-1:2], args[1::2], strict=True):
+            if target is True or (target is not False and match(target)):
+                return self.match_filter_by({"*": value}, merge=options.get("merge"), default="")
+        return args[-1]
 
     def _matcher(self, kind: str) -> Callable[..., bool]:
+        subject = Subject(self._minion, unwatched(self._grains), unwatched(self._pillar))
+
         def match(tgt: Any, *_args: Any, **_kwargs: Any) -> bool:
-            subject = Subject(self._minion, self._grains, self._pillar)
             target = parse(tgt, kind, self._nodegroups)
             if target.problem:
                 raise SlsError(f"the target {tgt!r} cannot be read: {target.problem}")
-            return target.matches(subject)
+            return self._reads.matches(target, tgt, subject)
 
         return match
 
     def _logged(self, message: Any, *_args: Any) -> bool:
         self._warn(str(message))
         return True
+
+
+def _filtered(
+    lookup: Mapping[str, Any], value: Any, merge: Mapping[str, Any] | None, default: str, base: str | None
+) -> Any:
+    """The entry of `lookup` whose key, a glob, is the first to fit the value or one of the values."""
+    found = None
+    for each in value if isinstance(value, list | tuple) else [value]:
+        key = next((key for key in lookup if fnmatchcase(str(each), str(key))), None)
+        if key is not None:
+            found = lookup[key]
+            break
+    if found is None:
+        found = lookup.get(default)
+    if base and base in lookup:
+        found = _on_base(deepcopy(lookup[base]), found)
+    if merge:
+        if not isinstance(merge, Mapping):
+            raise SlsError("the argument 'merge' of filter_by must be a mapping")
+        found = merge if found is None else merged(deepcopy(found), deepcopy(merge))
+    return found
+
+
+def _chances(outward: Outward) -> dict[str, Callable[..., Any]]:
+    """The functions of the module `random`; what chance has a part in is true once only."""
+    made = outside_filters(outward)
+
+    def get_str(length: int = 20, chars: str | None = None, **_options: Any) -> str:
+        outward.once()
+        letters = chars or "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+        return "".join(secrets.choice(letters) for _ in range(int(length)))
+
+    def rand_int(start: int = 1, end: int = 10, seed: Any = None) -> Any:
+        return made["random_sample"](range(int(start), int(end) + 1), 1, seed)[0]
+
+    return {
+        "random.get_str": get_str,
+        "random.rand_int": rand_int,
+        "random.sample": made["random_sample"],
+        "random.shuffle": made["random_shuffle"],
+        "test.rand_str": made["random_hash"],
+        "test.random_hash": made["random_hash"],
+    }
+
+
+def _exception(message: str = "Test Exception") -> None:
+    raise SlsError(message)
 
 
 def _on_base(below: Any, found: Any) -> Any:
@@ -206,63 +301,3 @@ def _on_base(below: Any, found: Any) -> Any:
 
 def _ignored(*_args: Any) -> bool:
     return True
-
-
-def defaults_merge(
-    dest: dict[Any, Any] | None,
-    upd: Mapping[Any, Any] | None,
-    merge_lists: bool = False,
-    in_place: bool = True,
-    convert_none: bool = True,
-) -> dict[Any, Any]:
-    """`upd` merged into `dest`: into itself, or with `in_place` False into a copy."""
-    target = dest if in_place else deepcopy(dest)
-    if target is None and convert_none:
-        target = {}
-    if target is None:
-        raise SlsError("defaults.merge: there is nothing to merge into")
-    return update(target, upd or {}, lists=merge_lists)
-
-
-def slsutil_merge(
-    obj_a: Any, obj_b: Any, strategy: str = "smart", renderer: str = "yaml", merge_lists: bool = False
-) -> Any:
-    """`obj_b` on a copy of `obj_a`; strategy `smart`, `recurse` or `overwrite`."""
-    if strategy not in ("smart", "recurse", "overwrite"):
-        raise SlsError(f"slsutil.merge: the strategy {strategy!r} is not known", help="use smart, recurse or overwrite")
-    if strategy == "overwrite":
-        return {**obj_a, **obj_b}
-    return merged(deepcopy(obj_a), deepcopy(obj_b), lists=merge_lists)
-
-
-def _digest(text: str, checksum: str = "md5") -> str:
-    return hashlib.new(checksum, text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _boolstr(value: Any, true: Any = True, false: Any = False) -> Any:
-    return true if value else false
-
-
-PURE: Mapping[str, Callable[..., Any]] = {
-    "defaults.merge": defaults_merge,
-    "defaults.update": defaults_merge,
-    "defaults.deepcopy": deepcopy,
-    "slsutil.merge": slsutil_merge,
-    "slsutil.update": lambda dest, upd, recursive_update=True, merge_lists=False: update(dest, upd, lists=merge_lists),
-    "slsutil.boolstr": _boolstr,
-    "file.join": lambda *parts: posixpath.join(*parts),
-    "file.dirname": posixpath.dirname,
-    "file.basename": posixpath.basename,
-    "hashutil.base64_b64encode": lambda text: base64.b64encode(text.encode()).decode("ascii"),
-    "hashutil.base64_b64decode": lambda text: base64.b64decode(text).decode(),
-    "hashutil.base64_encodestring": lambda text: base64.encodebytes(text.encode()).decode("ascii"),
-    "hashutil.md5_digest": _digest,
-    "hashutil.sha256_digest": lambda text: _digest(text, "sha256"),
-    "hashutil.sha512_digest": lambda text: _digest(text, "sha512"),
-    "hashutil.digest": _digest,
-    "json.dumps": to_json,
-    "list.flatten": flatten,
-    "test.echo": lambda text: text,
-    "test.ping": lambda: True,
-}
-"""Functions of their arguments only."""

@@ -19,7 +19,10 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 
 from master.compiler.filters import ENCODERS, FILTERS, TESTS
+from master.compiler.filters.outside import Outside, outside_filters
+from master.compiler.lexer import DecimalLexer
 from master.compiler.missing import Missing
+from master.compiler.printing import printable
 from master.compiler.reported import Guard, holds_reported, mark
 from master.compiler.roots import FileRoots
 from master.compiler.tags import DataTags
@@ -31,7 +34,15 @@ MAX_RENDERED = 16 * 1024 * 1024
 _LONGEST_COMMENT = 200
 """Lines that a comment within literal text may take before lines are no longer traced exactly."""
 
-_PYTHON2 = {"iteritems": "items", "itervalues": "values", "iterkeys": "keys", "has_key": "__contains__"}
+PYTHON2 = {
+    "iteritems": "items",
+    "itervalues": "values",
+    "iterkeys": "keys",
+    "viewitems": "items",
+    "viewvalues": "values",
+    "viewkeys": "keys",
+    "has_key": "__contains__",
+}
 """Methods of mappings that formulas of the Python 2 time call, and what they are today."""
 
 
@@ -88,23 +99,35 @@ class Environment(SandboxedEnvironment):
     code_generator_class = _Code
     intercepted_binops = frozenset({"%"})
 
-    def __init__(self, roots: FileRoots, guard: Guard | None, *, reported: bool) -> None:
+    def __init__(self, roots: FileRoots, guard: Guard | None, outside: Outside) -> None:
         super().__init__(
             loader=_Loader(roots),
             bytecode_cache=_CodeCache(),
             undefined=Missing,
-            finalize=guard.printed if guard is not None else _printed,
+            finalize=printable if guard is None else lambda value: printable(guard.printed(value)),
             extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols", DataTags],
             keep_trailing_newline=True,
             auto_reload=False,
         )
-        self._reported = reported and guard is not None
+        self._guard = guard
         self.globals.pop("lipsum", None)
-        self.globals["raise"] = _raise
-        self.filters.update(FILTERS)
-        self.tests.update(TESTS)
-        if self._reported and guard is not None:
+        self.globals |= {"raise": _raise, "odict": dict, "show_full_context": _context}
+        self.filters |= FILTERS
+        self.filters |= outside_filters(outside)
+        self.filters["method_call"] = _method_call
+        self.tests |= TESTS
+        if guard is not None:
             self._mark_results(guard)
+
+    @property
+    def lexer(self) -> DecimalLexer:
+        """The lexer, which takes numbers with leading zeros."""
+        return DecimalLexer.of(self)
+
+    @property
+    def _reported(self) -> bool:
+        """Whether Reported strings may be about, and must be followed."""
+        return self._guard is not None and self._guard.active
 
     def join_path(self, template: str, parent: str) -> str:
         """Where `template` lies: `./x` and `../x` are beside `parent`, all else is below the roots."""
@@ -114,8 +137,8 @@ class Environment(SandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Attribute or item `attribute`; mappings also have the methods of Python 2."""
-        if attribute in _PYTHON2 and isinstance(obj, dict) and attribute not in obj:
-            return getattr(obj, _PYTHON2[attribute])
+        if attribute in PYTHON2 and isinstance(obj, Mapping) and attribute not in obj:
+            return getattr(obj, PYTHON2[attribute])
         return super().getattr(obj, attribute)
 
     def joined(self, parts: tuple[Any, ...]) -> Any:
@@ -140,21 +163,35 @@ class Environment(SandboxedEnvironment):
             if name in ("load_yaml", "load_json"):
                 self.filters[name] = _restoring(call, guard)
             elif name not in ENCODERS:
-                self.filters[name] = _marking(call)
+                self.filters[name] = _marking(call, guard)
 
 
-def _printed(value: Any) -> Any:
-    return value.reveal() if isinstance(value, Secret) else value
+@jinja2.pass_context
+def _method_call(context: Context, obj: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    """The result of a method by its name, None when there is none; the sandbox's rules hold."""
+    method = context.environment.getattr(obj, name)
+    if isinstance(method, jinja2.Undefined):
+        return None
+    return context.call(method, *args, **kwargs)
+
+
+@jinja2.pass_context
+def _context(context: Context) -> dict[str, Any]:
+    """Every simple value that the template knows by name."""
+    simple = (str, int, float, bool, list, dict, tuple, type(None))
+    return {name: value for name, value in context.get_all().items() if isinstance(value, simple)}
 
 
 def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _marking(call: Callable[..., Any]) -> Callable[..., Any]:
+def _marking(call: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
     @wraps(call)
     def filtered(*args: Any, **kwargs: Any) -> Any:
         result = call(*args, **kwargs)
+        if not guard.active:
+            return result
         return mark(result) if holds_reported(args) or holds_reported(kwargs) else result
 
     return filtered
@@ -164,7 +201,7 @@ def _restoring(call: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
     @wraps(call)
     def filtered(value: Any) -> Any:
         result = guard.restored(call(value))
-        return mark(result) if holds_reported([value]) else result
+        return mark(result) if guard.active and holds_reported([value]) else result
 
     return filtered
 
@@ -258,6 +295,7 @@ def file_context(file: str, sls: str) -> dict[str, str]:
     folder = posixpath.dirname(file)
     return {
         "sls": sls,
+        "tplroot": folder.partition("/")[0] or ".",
         "tplpath": file,
         "tplfile": file,
         "tpldir": folder or ".",

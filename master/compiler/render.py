@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from master.compiler.filters.outside import Outside
 from master.compiler.jinja import Environment, Rendered, file_context, render, render_text, text_name
 from master.compiler.reported import Guard
 from master.compiler.roots import FileRoots
@@ -54,8 +55,8 @@ class Document:
 class Session:
     """Renders for one minion with one context (`grains`, `pillar`, `salt`, `opts`); nothing in it outlives it.
 
-    `roots` are the file roots by environment; `reported` says whether grains hold Reported strings; `scrubber` hides
-    secrets in the excerpts of errors.
+    `roots` are the file roots by environment; `outside` is what templates may do beyond their context; `scrubber`
+    hides secrets in the excerpts of errors.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class Session:
         scrubber: Scrubber,
         *,
         guard: Guard,
-        reported: bool,
+        outside: Outside,
     ) -> None:
         self._roots = roots
         self._context = context
         self._scrubber = scrubber
         self._guard = guard
-        self._reported = reported
+        self._outside = outside
         self._environments: dict[tuple[str, bool], Environment] = {}
 
     def roots(self, environment: str, where: Where | None = None) -> FileRoots:
@@ -125,7 +126,7 @@ class Session:
         key = environment, into_yaml
         if key not in self._environments:
             guard = self._guard if into_yaml else None
-            self._environments[key] = Environment(self.roots(environment), guard, reported=self._reported)
+            self._environments[key] = Environment(self.roots(environment), guard, self._outside)
         return self._environments[key]
 
     def _rendered(self, environment: str, file: str, source: str, context: Mapping[str, Any]) -> Rendered:

@@ -82,9 +82,13 @@ def holds_reported(value: Any) -> bool:
 
 
 class Guard:
-    """The tokens of one compilation: printed in place of Reported strings, and turned back into them."""
+    """The tokens of one compilation: printed in place of Reported strings, and turned back into them.
+
+    `active` once there are Reported strings that a template may see.
+    """
 
     def __init__(self) -> None:
+        self.active = False
         nonce = secrets.token_hex(8)
         self._format = f"sm{nonce}x{{}}z"
         self._token = re.compile(f"sm{nonce}x([0-9]+)z")
@@ -95,7 +99,7 @@ class Guard:
         """`value` as a YAML template prints it."""
         if isinstance(value, str):
             return self._printed_text(value) if isinstance(value, Reported) else value
-        if isinstance(value, list | tuple | dict) and holds_reported(value):
+        if self.active and isinstance(value, list | tuple | Mapping) and holds_reported(value):
             return self._printed_container(value)
         return value
 

@@ -1,4 +1,4 @@
-"""The Jinja tags that load data: `import_yaml`, `import_json`, `import_text`, `load_yaml`, `load_json`, `load_text`."""
+"""Salt's Jinja tags: `import_yaml`, `import_json`, `import_text`, `load_yaml`, `load_json`, `load_text`, `profile`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from jinja2.parser import Parser
 
 
 class DataTags(Extension):
-    """`{% import_yaml "file" as x %}` renders a file and loads it; `{% load_yaml as x %}…{% endload %}` a block."""
+    """`{% import_yaml "file" as x %}` renders a file and loads it; `{% load_yaml as x %}…{% endload %}` a block.
 
-    tags = {"import_yaml", "import_json", "import_text", "load_yaml", "load_json", "load_text"}  # noqa: RUF012
+    `{% profile as "label" %}…{% endprofile %}` renders its block; nothing is measured.
+    """
+
+    tags = {  # noqa: RUF012
+        "import_yaml", "import_json", "import_text", "load_yaml", "load_json", "load_text", "profile"
+    }  # fmt: skip
 
     def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
         """The nodes that the tag at hand stands for."""
         word = parser.stream.current
         action, _, kind = str(word.value).partition("_")
+        if action == "profile":
+            return self._profile(parser)
         if action == "import":
             return self._import(parser, kind)
         next(parser.stream)
@@ -24,6 +31,12 @@ class DataTags(Extension):
         body = parser.parse_statements(("name:endload",), drop_needle=True)
         captured = nodes.AssignBlock(nodes.Name(target.name, "store"), None, body, lineno=word.lineno)
         return [captured, self._loaded(target.name, kind, word.lineno)]
+
+    def _profile(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        parser.stream.expect("name:as")
+        parser.parse_expression()
+        return parser.parse_statements(("name:endprofile",), drop_needle=True)
 
     def _import(self, parser: Parser, kind: str) -> list[nodes.Node]:
         lineno = parser.stream.current.lineno
