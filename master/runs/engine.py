@@ -1,7 +1,7 @@
 """An orchestration's course, without I/O: events in, effects out; what may start, what it came to, what is told.
 
 A step that names requisites starts as soon as they are met. A step that names none keeps its place in the file: it
-starts when all before it have ended, unless it says `parallel: true`.
+starts when all before it have ended, save those that say `parallel: true` and have begun.
 """
 
 from __future__ import annotations
@@ -187,10 +187,13 @@ class Engine:
                 yield position, decision
 
     def _may_start(self, position: int) -> bool:
-        chunk = self._chunks[position]
-        if _ordered(chunk) or chunk.options.get("parallel") is True:
+        return _ordered(self._chunks[position]) or all(self._passed(before) for before in range(position))
+
+    def _passed(self, position: int) -> bool:
+        """Whether a step holds up no step behind it any more."""
+        if position in self._ended:
             return True
-        return all(before in self._ended for before in range(position))
+        return position in self._active and self._chunks[position].options.get("parallel") is True
 
     def _start(self, position: int, decision: Decision, now: float) -> list[Effect]:
         chunk = self._walk.chunk(position)

@@ -129,7 +129,7 @@ def test_old_and_new_values_are_shown_short() -> None:
 def test_a_summary_begins_with_failures_and_counts_the_unchanged() -> None:
     bad = step("service.running", "osd@2", False, comment="Unit failed\nsee journal")
     because = step("cmd.run", "after", False, comment="One or more requisite failed", ran=False)
-    minions = {
+    minions: dict[str, dict[str, Any]] = {
         "osd1": {"state": "succeeded", "steps": [step("file.managed", "/a")]},
         "osd2": {"state": "failed", "steps": [bad, because]},
         "osd3": {"state": "lost", "reason": "it was not connected"},
