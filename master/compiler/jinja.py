@@ -111,7 +111,7 @@ class Environment(SandboxedEnvironment):
         )
         self._guard = guard
         self.globals.pop("lipsum", None)
-        self.globals |= {"raise": _raise, "odict": dict, "show_full_context": _context}
+        self.globals |= {"raise": _raise, "odict": OrderedDict, "show_full_context": _context}
         self.filters |= FILTERS
         self.filters |= outside_filters(outside)
         self.filters["method_call"] = _method_call

@@ -14,7 +14,7 @@ import jinja2
 from jinja2.lexer import TOKEN_INTEGER, Lexer, Token, integer_re
 
 _INTEGER: Final = re.compile(rf"0[0-9]+(?![xob_.0-9eE])|{integer_re.pattern}", integer_re.flags)
-_LEADING: Final = re.compile(r"0+(?=[0-9])")
+_LEADING: Final = re.compile(r"\A0+(?=[0-9])")
 
 
 class DecimalLexer(Lexer):
@@ -45,4 +45,4 @@ class DecimalLexer(Lexer):
 
 def _stripped(token: Any) -> Any:
     line, kind, text = token
-    return (line, kind, _LEADING.sub("", text, count=1)) if kind == TOKEN_INTEGER and text.isdigit() else token
+    return (line, kind, _LEADING.sub("", text)) if kind == TOKEN_INTEGER and text.isdigit() else token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pprint
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from xml.dom import minidom
@@ -25,19 +26,24 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Lists within mappings are indented, as Salt does."""
-        return super().increase_indent(flow, False)
+
+def _mapping(dumper: yaml.SafeDumper, value: Mapping[Any, Any]) -> yaml.Node:
+    """Keys in order where they can be compared, unless the mapping is an ordered one."""
+    items = list(value.items())
+    if not isinstance(value, OrderedDict):
+        try:
+            items.sort(key=lambda item: item[0])
+        except TypeError:
+            return dumper.represent_dict(items)
+    return dumper.represent_dict(items)
 
 
 def _any(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
-    if isinstance(value, Mapping):
-        return dumper.represent_dict(value.items())
-    return dumper.represent_undefined(value)
+    return _mapping(dumper, value) if isinstance(value, Mapping) else dumper.represent_undefined(value)
 
 
 _Dumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(value[:]))
-_Dumper.add_multi_representer(dict, lambda dumper, value: dumper.represent_dict(value.items()))
+_Dumper.add_multi_representer(dict, _mapping)
 _Dumper.add_multi_representer(list, lambda dumper, value: dumper.represent_list(value))
 _Dumper.add_multi_representer(Secret, lambda dumper, value: dumper.represent_str(value.reveal()))
 _Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(list(value)))
@@ -57,10 +63,11 @@ def _simple(value: Any) -> Any:
 
 def to_json(value: Any, sort_keys: bool = True, indent: int | None = None, **options: Any) -> str:
     """JSON; keys are sorted where they can be compared."""
+    options = {"ensure_ascii": False, "default": _simple, "indent": indent, **options}
     try:
-        return json.dumps(value, sort_keys=sort_keys, indent=indent, default=_simple, **options)
+        return json.dumps(value, sort_keys=sort_keys, **options)
     except TypeError:
-        return json.dumps(value, indent=indent, default=_simple, **options)
+        return json.dumps(value, **options)
 
 
 def html_json(value: Any, indent: int | None = None, **options: Any) -> str:
@@ -113,7 +120,7 @@ def yaml_encode(value: Any) -> str:
     """One YAML scalar. Raises TypeError when `value` is a mapping or list."""
     if isinstance(value, Mapping | list | tuple):
         raise TypeError("yaml_encode() only works with YAML scalar data")
-    return to_yaml(value)
+    return yaml_dquote(value) if isinstance(value, str) else to_yaml(value)
 
 
 def to_xml(value: Any) -> str:
