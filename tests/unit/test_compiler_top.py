@@ -79,8 +79,9 @@ def test_top_files_include_others_and_expand_globs(tmp_path: Path) -> None:
 
 def test_every_matcher_can_be_named(tmp_path: Path) -> None:
     targets = {
-        "glob": "m*", "pcre": "m[0-9]", "list": "x,m1", "grain": "os:Deb*", "grain_pcre": "os:D.*n$", "ipcidr": "10.0.0.0/8",
-        "compound": "m1 and G@os:Debian", "nodegroup": "mine", "pillar": "a:b", "pillar_pcre": "a:.", "pillar_exact": "a:b",
+        "glob": "m*", "pcre": "m[0-9]", "list": "x,m1", "grain": "os:Deb*", "grain_pcre": "os:D.*n$",
+        "ipcidr": "10.0.0.0/8", "compound": "m1 and G@os:Debian", "nodegroup": "mine", "pillar": "a:b",
+        "pillar_pcre": "a:.", "pillar_exact": "a:b",
     }  # fmt: skip
     for kind, target in targets.items():
         top = f"base:\n  '{target}':\n    - match: {kind}\n    - a\n"
@@ -151,7 +152,8 @@ def test_an_include_wins_when_that_is_set(tmp_path: Path) -> None:
 def test_defaults_go_down_to_what_the_included_file_includes(tmp_path: Path) -> None:
     files = {
         "top.sls": "base:\n  '*': [one]\n",
-        "one.sls": "include:\n  - two: {defaults: {n: 1}, key: first}\n  - two: {defaults: {n: 2}, key: 'second:below'}\n",
+        "one.sls": "include:\n  - two: {defaults: {n: 1}, key: first}\n"
+        "  - two: {defaults: {n: 2}, key: 'second:below'}\n",
         "two.sls": "include: [three]\ntwo: {{ n }}\n",
         "three.sls": "three: {{ n }}\n",
     }  # fmt: skip
