@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from master.compiler.pool import Pool
-from master.compiler.request import Compiled, CompilerOptions, Request, Roots
+from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Request, Roots
 from master.compiler.secretwords import SECRET_WORDS
 from master.compiler.trees import TreeOptions
 from master.config import MasterSettings
@@ -33,12 +33,18 @@ class Compiling:
             strict_requisites=settings.strict_requisites,
             trees=TreeOptions.of(settings),
             secret_words=settings.secret_words or SECRET_WORDS,
+            custom_override=settings.custom_override,
         )
         self.inventory: Inventory | None = None
 
     async def job(self, minion: MinionId, job: JobRequest) -> Compiled:
         """The assignment of a minion for an apply. Raises SlsError."""
         return await self._pool.compile(self._request(minion, job.sls, job.environment, job.pillar))
+
+    async def call(self, minion: MinionId, job: JobRequest) -> CompiledCall:
+        """The own code of the tree for a call of a minion. Raises SlsError."""
+        request = self._request(minion, environment=job.environment)
+        return await self._pool.call(replace(request, function=job.function))
 
     async def orchestration(self, sls: tuple[str, ...], pillar: Mapping[str, Data], environment: str) -> Assignment:
         """The steps of an orchestration, compiled for this host under Salt's name for it. Raises SlsError."""

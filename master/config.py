@@ -38,6 +38,7 @@ class MasterSettings:
     pillar_roots       environment -> folders with pillar trees
     nodegroups         name -> target expression, or a list of ids or of the words of an expression
     secret_words       words of a key or argument that make its value a secret, instead of the usual ones
+    custom_override    let the own code of a state tree replace states and functions of stackmaster
     strict_requisites  a reference that no state answers to refuses the compilation
     formulas           let the formulas that come with stackmaster be used
     heartbeat          seconds between heartbeats of a minion; it is lost after three without one
@@ -71,6 +72,7 @@ class MasterSettings:
     )
     nodegroups: Mapping[str, Data] = field(default_factory=dict)
     secret_words: tuple[str, ...] = ()
+    custom_override: bool = False
     strict_requisites: bool = True
     formulas: bool = True
     heartbeat: float = 5.0

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from master.compiler.arguments import Known, known_state, on_master, on_minion, parted
+from master.compiler.arguments import Known, known_state, on_master, parted
 from master.compiler.blobs import Blobs
+from master.compiler.custom import CustomTree, travelling
 from master.compiler.files import Files
 from master.compiler.high import Reference
 from master.compiler.low import Low
@@ -17,8 +18,9 @@ from master.compiler.render import Session
 from master.compiler.reported import Guard
 from master.compiler.request import Request
 from master.compiler.settle import Settler
-from protocol.assignment import Chunk
-from protocol.errors import ArgumentError, SlsError
+from protocol.assignment import Chunk, Custom
+from protocol.data import Data
+from protocol.errors import ArgumentError, SlsError, Where
 from protocol.requisites import arrange
 from protocol.secrets import Scrubber
 
@@ -34,10 +36,13 @@ class Chunks:
         guard: Guard,
         scrubber: Scrubber,
         known_secrets: Iterable[str],
+        tree: CustomTree,
     ) -> None:
         self._on_master = request.states == "master"
         self._strict = request.options.strict_requisites
-        self._lookup = on_master if self._on_master else on_minion
+        self._tree = tree
+        self._lookup = on_master if self._on_master else tree.known_state
+        self._request = request
         self.blobs = Blobs()
         self._settler = Settler(guard, scrubber, known_secrets)
         self._files = Files(session, data, guard, self.blobs)
@@ -61,6 +66,15 @@ class Chunks:
         raise_all(resolver.errors)
         finished = [replace(chunk, requisites=found) for chunk, found in zip(chunks, requisites, strict=True)]
         return arrange(finished, [low.order for low in lows])
+
+    def custom(self, chunks: Iterable[Chunk], pillar: Mapping[str, Data]) -> Custom | None:
+        """The tree's own code as the chunks need it: all of it with the pillar, else what gives grains."""
+        if self._on_master:
+            return None
+        settled = None
+        if self._tree.used_by(chunks):
+            settled = {key: self._settler.value(value, key, Where("pillar")) for key, value in pillar.items()}
+        return travelling(self._tree, self._request, self.blobs, settled)
 
     def secrets(self) -> tuple[str, ...]:
         """The literals that the chunks and their rendered files hold and that must not be shown."""

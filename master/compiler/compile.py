@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import states
+from master.compiler.blobs import Blobs
 from master.compiler.chunks import Chunks
+from master.compiler.custom import CustomTree, travelling
 from master.compiler.functions import Functions
 from master.compiler.low import lower
 from master.compiler.merge import update
@@ -16,20 +18,21 @@ from master.compiler.pillar import Pillar
 from master.compiler.reads import Reads
 from master.compiler.render import Session
 from master.compiler.reported import Guard, holds_reported, mark
-from master.compiler.request import Compiled, CompilerOptions, Request, Roots
+from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Request, Roots
 from master.compiler.roots import FileRoots
 from master.compiler.secretwords import SecretWords
+from master.compiler.settle import Settler
 from master.compiler.sls import High, Loader
 from master.compiler.top import Tops
 from master.compiler.treefunctions import TreeFunctions
 from master.compiler.watched import Watched
-from protocol.assignment import Assignment
+from protocol.assignment import Assignment, Custom
 from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
 from protocol.secrets import Scrubber, literals, reveal
 from protocol.target import Subject
 
-__all__ = ["Compiled", "CompilerOptions", "Request", "Roots", "compile_assignment", "compile_pillar"]
+__all__ = ["Compiled", "CompilerOptions", "Request", "Roots", "compile_assignment", "compile_call", "compile_pillar"]
 
 T = TypeVar("T")
 
@@ -47,6 +50,12 @@ def compile_pillar(request: Request) -> Mapping[str, Data]:
     """The pillar of `request.minion`, its secrets as Secret. Raises SlsError."""
     compilation = _Compilation(request)
     return compilation.telling(lambda: compilation.pillar()[1])
+
+
+def compile_call(request: Request) -> CompiledCall:
+    """What the tree's own code has for a call of `request.function`. Raises SlsError."""
+    compilation = _Compilation(request)
+    return compilation.telling(compilation.call)
 
 
 class _Compilation:
@@ -77,14 +86,39 @@ class _Compilation:
         request = self._request
         session = self._session(self._state_roots(), pillar)
         high = self._loaded(session, pillar)
-        chunks = Chunks(
-            request, session, {"pillar": pillar, "grains": self._grains}, self._guard, self._scrubber, literals(marked)
-        )
+        data = {"pillar": pillar, "grains": self._grains}
+        chunks = Chunks(request, session, data, self._guard, self._scrubber, literals(marked), self._tree())
         lows = lower(high, strict=request.options.strict_requisites)
         arranged = chunks.arranged(lows, [sls for _, sls in high.files])
         warnings = tuple(self._shown(warning)[:_LONGEST_ERROR] for warning in self._warnings)
-        assignment = Assignment(request.minion, arranged, request.environment, chunks.secrets(), warnings)
+        custom = chunks.custom(arranged, marked)
+        if custom is not None:
+            self._reads.once()
+        assignment = Assignment(request.minion, arranged, request.environment, chunks.secrets(), warnings, custom)
         return Compiled(assignment, chunks.blobs.content, marked, warnings)
+
+    def call(self) -> CompiledCall:
+        """The tree's own code: with the pillar when it has the function, without when it is to be synchronised."""
+        request, tree, blobs = self._request, self._tree(), Blobs()
+        names = tuple(tree.names("modules"))
+        if request.function.startswith("saltutil."):
+            files = tree.manifest(blobs)
+            return CompiledCall(Custom(files, request.environment), blobs.content, names=names)
+        definition = tree.find("modules", request.function)
+        if definition is None:
+            return CompiledCall(None, {}, names=names)
+        _, marked = self.pillar()
+        settler = Settler(self._guard, self._scrubber, literals(marked))
+        pillar = {key: settler.value(value, key, Where("pillar")) for key, value in marked.items()}
+        custom = travelling(tree, request, blobs, pillar)
+        return CompiledCall(custom, blobs.content, tuple(settler.secrets), definition.declared.signature, names)
+
+    def _tree(self) -> CustomTree:
+        """The own code of the environment, of `base`, and for the top file of every other, the first one winning."""
+        request, roots = self._request, self._state_roots()
+        of_all = () if request.sls or request.function else tuple(roots)
+        names = dict.fromkeys((request.environment, "base", *of_all))
+        return CustomTree([roots[name] for name in names if name in roots], override=request.options.custom_override)
 
     def pillar(self) -> tuple[dict[Any, Any], dict[str, Data]]:
         """The pillar for templates, and the same with its secrets marked, which from here on are never told."""

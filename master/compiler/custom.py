@@ -12,8 +12,9 @@ from master.compiler import customcode
 from master.compiler.arguments import Known, on_minion
 from master.compiler.blobs import Blobs
 from master.compiler.customcode import Declared, Source
+from master.compiler.request import Request
 from master.compiler.roots import FileRoots
-from protocol.assignment import Chunk, CustomFile, CustomKind
+from protocol.assignment import Chunk, Custom, CustomFile, CustomKind
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
 from states import registry
@@ -154,6 +155,16 @@ class CustomTree:
             for file in self._files
             if file.kind in wanted
         )
+
+
+def travelling(tree: CustomTree, request: Request, blobs: Blobs, pillar: Mapping[str, Data] | None) -> Custom | None:
+    """What a minion gets of the tree: with `pillar`, because its code is used, every file; else those of its grains."""
+    files = tree.manifest(blobs, KINDS if pillar is not None else ("grains",))
+    if not files:
+        return None
+    if pillar is None:
+        return Custom(files, request.environment)
+    return Custom(files, request.environment, pillar, request.options.opts, tree.override)
 
 
 def _unshadowed(name: str, defined: Definition, ours: Iterable[str]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import master
-from master.compiler.request import Compiled, Request
-from master.compiler.wire import MAX_REPLY, Task, pack_request, unpack_compiled, unpack_pillar
+from master.compiler.request import Compiled, CompiledCall, Request
+from master.compiler.wire import MAX_REPLY, Task, pack_request, unpack_call, unpack_compiled, unpack_pillar
 from master.compiler.worker import HEAD, LENGTH
 from protocol.data import Data
 from protocol.errors import RefusedError, SlsError, StackmasterError
@@ -72,6 +72,10 @@ class Pool:
     async def pillar(self, request: Request) -> Mapping[str, Data]:
         """As `compile_pillar`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
         return await self._asked("pillar", request, unpack_pillar)
+
+    async def call(self, request: Request) -> CompiledCall:
+        """As `compile_call`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
+        return await self._asked("call", request, unpack_call)
 
     async def close(self) -> None:
         """End every process; what they were at fails."""
@@ -225,4 +229,6 @@ _LOOK: Final = "look for a loop without end, a long range or a slow regular expr
 
 def _subject(request: Request) -> str:
     """What is rendered, for an error."""
+    if request.function:
+        return f"what {request.function} needs for {request.minion}"
     return f"{', '.join(request.sls) or 'the highstate'} for {request.minion}"

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from master.compiler.secretwords import SECRET_WORDS
 from master.compiler.trees import TreeOptions
-from protocol.assignment import Assignment
+from protocol.assignment import Assignment, Custom
 from protocol.data import Data
+from states.registry import Signature
 
 Level = Literal["minion", "master"]
 
@@ -35,12 +36,14 @@ class CompilerOptions:
                         state that has it fails, and an `sls:` reference that reaches back is left out (Salt 3006)
     trees               how top files and the sources of pillar are put together
     secret_words        words of a pillar key that make its value a secret
+    custom_override     let the own code of a state tree replace states and functions of ours
     """
 
     strict_requisites: bool = True
     trees: TreeOptions = field(default_factory=TreeOptions)
     secret_words: tuple[str, ...] = SECRET_WORDS
     opts: Mapping[str, Data] = field(default_factory=dict)
+    custom_override: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Request:
     """Compile for `minion` with its `grains`: the files `sls`, or when that is empty what the top file gives it.
 
     `pillar_override` is merged last over the pillar. `states` says where the states run: on the minion, or on the
-    master (an orchestration; `minion` is then the master's own name).
+    master (an orchestration; `minion` is then the master's own name). `function` is what a call calls.
     """
 
     minion: str
@@ -60,6 +63,7 @@ class Request:
     nodegroups: Mapping[str, Any] = field(default_factory=dict)
     options: CompilerOptions = field(default_factory=CompilerOptions)
     states: Level = "minion"
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +77,17 @@ class Compiled:
     blobs: Mapping[str, bytes | Path]
     pillar: Mapping[str, Data]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCall:
+    """The own code of a state tree for a call on one minion; `custom` is None when the tree has not its function.
+
+    `signature` are the function's arguments, `names` all functions of the tree; `secrets` the literals of the pillar.
+    """
+
+    custom: Custom | None
+    blobs: Mapping[str, bytes | Path]
+    secrets: tuple[str, ...] = ()
+    signature: Signature | None = None
+    names: tuple[str, ...] = ()

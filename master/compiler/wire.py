@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from master.compiler.request import Compiled, CompilerOptions, Request, Roots
+from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Request, Roots
 from master.compiler.trees import TreeOptions
 from protocol import codec
-from protocol.assignment import decode_assignment
+from protocol.assignment import CUSTOM, decode_assignment
 from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
+from states.registry import Parameter, Signature
 
-Task = Literal["assignment", "pillar"]
+Task = Literal["assignment", "pillar", "call"]
 
 MAX_REQUEST = 16 * 1024 * 1024
 """Bytes of one request: the grains of a minion, an override, the roots."""
@@ -42,6 +44,8 @@ def pack_request(task: Task, request: Request) -> bytes:
             "trees": options.trees.data(),
             "words": options.secret_words,
             "opts": options.opts,
+            "custom_override": options.custom_override,
+            "function": request.function,
         }
     )
 
@@ -50,6 +54,7 @@ def unpack_request(raw: bytes) -> tuple[Task, Request]:
     """What `pack_request` packed. Raises DecodeError."""
     tree = cast(dict[str, Any], codec.unpack(raw, limit=MAX_REQUEST))
     options = CompilerOptions(tree["strict"], TreeOptions.from_data(tree["trees"]), tuple(tree["words"]), tree["opts"])
+    options = replace(options, custom_override=tree["custom_override"])
     request = Request(
         minion=tree["minion"],
         grains=tree["grains"],
@@ -60,19 +65,34 @@ def unpack_request(raw: bytes) -> tuple[Task, Request]:
         nodegroups=tree["nodegroups"],
         options=options,
         states=tree["level"],
+        function=tree["function"],
     )
     return tree["task"], request
 
 
 def pack_compiled(compiled: Compiled) -> bytes:
     """A result as bytes."""
-    blobs = {name: str(found) if isinstance(found, Path) else found for name, found in compiled.blobs.items()}
     return codec.pack(
         {
             "assignment": compiled.assignment.encoded(),
-            "blobs": blobs,
+            "blobs": _packed_blobs(compiled.blobs),
             "pillar": compiled.pillar,
             "warnings": compiled.warnings,
+        }
+    )
+
+
+def pack_call(call: CompiledCall) -> bytes:
+    """A call's code of the tree as bytes."""
+    signature = call.signature
+    return codec.pack(
+        {
+            "custom": None if call.custom is None else codec.encode(call.custom),
+            "blobs": _packed_blobs(call.blobs),
+            "secrets": call.secrets,
+            "arguments": None if signature is None else [[p.name, p.required] for p in signature.parameters.values()],
+            "loose": None if signature is None else [signature.open, signature.rest],
+            "names": call.names,
         }
     )
 
@@ -93,8 +113,19 @@ def pack_error(error: InputError) -> bytes:
 def unpack_compiled(raw: bytes) -> Compiled:
     """What `pack_compiled` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
     tree = _reply(raw)
-    blobs = {name: Path(found) if isinstance(found, str) else found for name, found in tree["blobs"].items()}
+    blobs = _unpacked_blobs(tree["blobs"])
     return Compiled(decode_assignment(tree["assignment"]), blobs, tree["pillar"], tuple(tree["warnings"]))
+
+
+def unpack_call(raw: bytes) -> CompiledCall:
+    """What `pack_call` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
+    tree = _reply(raw)
+    custom = None if tree["custom"] is None else codec.decode(tree["custom"], CUSTOM)
+    signature = None
+    if tree["arguments"] is not None:
+        parameters = {name: Parameter(name, Any, required, None) for name, required in tree["arguments"]}
+        signature = Signature(parameters, *tree["loose"])
+    return CompiledCall(custom, _unpacked_blobs(tree["blobs"]), tuple(tree["secrets"]), signature, tuple(tree["names"]))
 
 
 def unpack_pillar(raw: bytes) -> Mapping[str, Data]:
@@ -108,6 +139,14 @@ def _reply(raw: bytes) -> dict[str, Any]:
         message, help, file, line, column = tree["error"]
         raise SlsError(message, where=Where(file, line, column), help=help)
     return tree
+
+
+def _packed_blobs(blobs: Mapping[str, bytes | Path]) -> dict[str, bytes | str]:
+    return {name: str(found) if isinstance(found, Path) else found for name, found in blobs.items()}
+
+
+def _unpacked_blobs(tree: Mapping[str, bytes | str]) -> dict[str, bytes | Path]:
+    return {name: Path(found) if isinstance(found, str) else found for name, found in tree.items()}
 
 
 def _paths(roots: Mapping[str, tuple[Path, ...]]) -> dict[str, list[str]]:

@@ -9,8 +9,8 @@ import sys
 from types import TracebackType
 from typing import BinaryIO
 
-from master.compiler.compile import compile_assignment, compile_pillar
-from master.compiler.wire import MAX_REQUEST, pack_compiled, pack_error, pack_pillar, unpack_request
+from master.compiler.compile import compile_assignment, compile_call, compile_pillar
+from master.compiler.wire import MAX_REQUEST, pack_call, pack_compiled, pack_error, pack_pillar, unpack_request
 from protocol.errors import DecodeError, InputError, SlsError
 
 LENGTH = struct.Struct(">I")
@@ -71,6 +71,8 @@ def _compiled(raw: bytes) -> bytes:
     task, request = unpack_request(raw)
     if task == "pillar":
         return pack_pillar(compile_pillar(request))
+    if task == "call":
+        return pack_call(compile_call(request))
     return pack_compiled(compile_assignment(request))
 
 
