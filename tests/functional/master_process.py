@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import signal
 import socket
@@ -133,8 +134,6 @@ class MasterProcess:
                 event = stream.next(PATIENCE)
                 assert event is not None, "the events ended early"
                 found.append(event)
-        import fnmatch
-
         return [event for event in found if fnmatch.fnmatchcase(event.tag, pattern)]
 
     def tags(self) -> list[str]:

@@ -125,6 +125,7 @@ def test_old_history_goes(tmp_path: Path) -> None:
         peer.join()
         job = master.call("jobs.start", target="osd1", function="test.ping")["job"]
         peer.until(lambda: peer.acknowledged, "the acknowledgement")
+        master.wait_job(job)
         master.kill()
         wait_for(lambda: expire(master) == 0, "nothing more to be too old")
         master.start()
