@@ -50,19 +50,24 @@ def _job_header(job: Job, now: float) -> str:
 
 
 def _failures(progress: Progress) -> list[Line]:
-    found: list[Line] = []
-    for job in progress.jobs.values():
+    groups: dict[str, list[str]] = {}
+    for job in _jobs(progress):
         for minion in job.minions.values():
             for step in minion.failed:
                 comment = str(step.result.get("comment") or "").strip().split("\n")[0]
-                found.append((f"  ✗ {minion.id}  {step.title}: {comment}", "bad"))
+                groups.setdefault(f"{step.title}: {comment}", []).append(minion.id)
             if minion.state in BAD and not minion.failed:
-                found.append((f"  ✗ {minion.id}  {minion.state}: {minion.reason}", "bad"))
+                groups.setdefault(f"{minion.state}: {minion.reason}", []).append(minion.id)
+    found: list[Line] = [(f"  ✗ {short(ids)}  {text}", "bad") for text, ids in groups.items()]
     if progress.run is not None:
         for run_step in progress.run.steps.values():
             if run_step.state == "failed" and not run_step.job:
                 found.append((f"  ✗ {run_step.id}: {run_step.comment}", "bad"))
     return found
+
+
+def _jobs(progress: Progress) -> list[Job]:
+    return [job for job in progress.jobs.values() if not job.sample]
 
 
 def _active(progress: Progress, now: float) -> list[Line]:
@@ -72,7 +77,7 @@ def _active(progress: Progress, now: float) -> list[Line]:
             if step.state == "running":
                 found.append(_run_step(step, now))
     indent = "    " if progress.run is not None else "  "
-    for job in progress.jobs.values():
+    for job in _jobs(progress):
         waiting = [minion.id for minion in job.minions.values() if minion.state in ("pending", "accepted")]
         found += [_minion(indent, minion, now) for minion in job.minions.values() if minion.state == "running"]
         if waiting:

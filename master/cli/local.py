@@ -33,7 +33,8 @@ _FOLDER = click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What --local works with: the id, the trees, grains from a file instead of this host's, and the root of paths."""
+    """What --local works with: the id, the trees, grains from a file instead of this host's, the root of paths, and
+    whether a reference that no state answers to refuses the whole (else only the state that has it fails)."""
 
     minion: str | None = None
     states: tuple[Path, ...] = ()
@@ -42,11 +43,12 @@ class Place:
     root: Path | None = None
     environment: str = "base"
     overlaid: Mapping[str, Data] = field(default_factory=dict)
+    strict: bool = False
 
     @property
     def named(self) -> bool:
         """Whether anything was said that only --local can use."""
-        return bool(self.minion or self.states or self.pillar or self.grains or self.root)
+        return bool(self.minion or self.states or self.pillar or self.grains or self.root or self.strict)
 
     @property
     def id(self) -> str:
@@ -65,6 +67,8 @@ def place_options(command: F) -> F:
                      help="Grains from a YAML or JSON file instead of this host's."),
         click.option("--root", type=_FOLDER, default=None, metavar="DIR",
                      help="Where the paths of states begin, instead of /."),
+        click.option("--strict-requisites", "strict", is_flag=True,
+                     help="Refuse all when a requisite names nothing (Salt 3008); else that state alone fails."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -74,7 +78,7 @@ def place_options(command: F) -> F:
 def compile_here(place: Place, sls: tuple[str, ...]) -> Compiled:
     """The assignment for `place`, of `sls` or of its top file. Raises SlsError, InputError."""
     from master.compiler.compile import compile_assignment
-    from master.compiler.request import Request, Roots
+    from master.compiler.request import CompilerOptions, Request, Roots
 
     for folder in (*place.states, *place.pillar):
         if not folder.is_dir():
@@ -85,6 +89,7 @@ def compile_here(place: Place, sls: tuple[str, ...]) -> Compiled:
     request = Request(
         minion=place.id, grains=_grains(place), roots=Roots({environment: place.states}, {environment: place.pillar}),
         sls=sls, environment=environment, pillar_override=place.overlaid,
+        options=CompilerOptions(strict_requisites=place.strict),
     )  # fmt: skip
     return compile_assignment(request)
 

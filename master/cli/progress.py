@@ -98,7 +98,10 @@ class Minion:
 
 @dataclass(slots=True)
 class Job:
-    """One job and its minions; times in seconds since the epoch, 0 when not known yet."""
+    """One job and its minions; times in seconds since the epoch, 0 when not known yet.
+
+    `sample` is a gate's look at something: one of many, not worth a line.
+    """
 
     id: str
     kind: str = "call"
@@ -108,6 +111,7 @@ class Job:
     test: bool = False
     begun: float = 0.0
     ended: float = 0.0
+    sample: bool = False
     minions: dict[str, Minion] = field(default_factory=dict)
 
     def minion(self, id: str) -> Minion:
@@ -186,14 +190,23 @@ class Progress:
             job.target = str(data.get("target") or "")
             job.test = bool(data.get("test"))
             job.begun = event.at
+            job.sample = self._is_sample(str(data.get("cause") or ""))
             for id in data.get("minions") or ():
                 job.minion(str(id))
         elif rest == ["ended"]:
             job.ended = event.at
+            if job.sample:
+                self.jobs.pop(job.id, None)
             for id, state in (data.get("states") or {}).items():
                 job.minion(str(id)).state = str(state)
         elif len(rest) >= 3 and rest[0] == "minion":
             yield from self._minion(job, job.minion(rest[1]), rest[2:], event)
+
+    def _is_sample(self, cause: str) -> bool:
+        """Whether a job with this cause (`run/step/number`) is a gate's."""
+        step = cause.split("/")[1] if cause.count("/") >= 2 else ""
+        known = self.run.steps.get(step) if self.run is not None else None
+        return known is not None and known.function == "gate.until"
 
     def _minion(self, job: Job, minion: Minion, rest: list[str], event: Event) -> Iterator[Notice]:
         data = event.data
@@ -203,7 +216,8 @@ class Progress:
             minion.value = data.get("value", minion.value)
             if minion.terminal:
                 minion.step = ""
-            yield _state_notice(minion, event.at)
+            if not job.sample:
+                yield _state_notice(minion, event.at)
         elif rest == ["step", "started"]:
             minion.state = "running"
             minion.index = int(data.get("index") or 0)

@@ -79,15 +79,17 @@ def _apply(
     words: tuple[str, ...], *, test: bool, exit_code: bool, kind: str | None, pillar_words: tuple[str, ...],
     environment: str, timeout: float | None, answer_within: float, detach: bool, local: bool, minion: str | None,
     states: tuple[Path, ...], pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None,
+    strict: bool,
 ) -> int:  # fmt: skip
     if local:
         from master.cli.local import apply_here
 
         folders, overlaid = local_pillar(pillar_dir, pillar_words)
-        place = Place(minion, states, folders, grains, root, environment, overlaid)
+        place = Place(minion, states, folders, grains, root, environment, overlaid, strict)
         return apply_here(current(), place, sls_names(words), test=test, exit_code=exit_code)
-    if Place(minion, states, pillar_dir, grains, root).named:
-        raise InputError("--id, --states, --pillar-dir, --grains and --root belong to --local", help="add --local")
+    if Place(minion, states, pillar_dir, grains, root, strict=strict).named:
+        named = "--id, --states, --pillar-dir, --grains, --root and --strict-requisites"
+        raise InputError(f"{named} belong to --local", help="add --local; a master has strict_requisites of its own")
     if not words:
         raise InputError("a target is missing", help="stackmaster apply 'osd*' ceph.conf; '*' means every minion")
     request: dict[str, Any] = {

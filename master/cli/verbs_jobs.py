@@ -35,13 +35,16 @@ def jobs() -> None:
 
 
 @jobs.command("ls", help="The latest jobs, newest first.\n\n\b\n  stackmaster jobs ls --limit 100 --output json")
-@click.option("--limit", type=int, default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--all", "everything", is_flag=True, help="Also those that orchestrations started.")
 @common
-def list_(limit: int) -> int:
+def list_(limit: int, everything: bool) -> int:
     """Print the latest jobs."""
     screen = current().screen
     with current().client() as client:
-        found = client.call("jobs.list", {"limit": limit}).get("jobs", [])
+        asked = limit if everything else min(limit * 20, 1000)
+        jobs = client.call("jobs.list", {"limit": asked}).get("jobs", [])
+    found = [job for job in jobs if everything or not job.get("cause")][:limit]
     if screen.machine:
         screen.records("stackmaster.jobs/1", "jobs", found)
         return exits.DONE

@@ -32,13 +32,14 @@ HELP = """Compile SLS files (or, without any, the highstate) and print the chunk
 def compile_(
     sls: tuple[str, ...], asked: str | None, minion: str | None, states: tuple[Path, ...],
     pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None, pillar_words: tuple[str, ...],
-    environment: str,
+    environment: str, strict: bool,
 ) -> int:  # fmt: skip
     """Print the chunks. Raises SlsError (exit 2) with file and line."""
     invocation = current()
     if asked is not None:
-        if minion or states or pillar_dir or grains or root:
-            raise InputError("--minion asks the master; --id, --states, --pillar-dir and --grains work without one")
+        if minion or states or pillar_dir or grains or root or strict:
+            named = "--id, --states, --pillar-dir, --grains and --strict-requisites"
+            raise InputError(f"--minion asks the master; {named} work without one")
         request = {
             "minion": asked, "sls": list(sls_names(sls)), "pillar": arguments.pillar(pillar_words),
             "environment": environment,
@@ -46,7 +47,7 @@ def compile_(
         with invocation.client() as client:
             return _print(client.call("compile", request))
     folders, overlaid = local_pillar(pillar_dir, pillar_words)
-    place = Place(minion, states, folders, grains, root, environment, overlaid)
+    place = Place(minion, states, folders, grains, root, environment, overlaid, strict)
     return _print(chunks_document(compile_here(place, sls_names(sls)), place.id))
 
 

@@ -177,6 +177,16 @@ def test_a_run_shows_why_it_waits() -> None:
     assert ("gate", "waits: mon1: quorum_size is 2, wanted >= 3") in [(n.subject, n.text) for n in notices]
 
 
+def test_the_samples_of_a_gate_leave_nothing_behind() -> None:
+    sample = job_events({"mon1": {"state": "failed", "reason": "x"}}, cause=f"{RUN}/gate/7")
+    progress, notices = fed(*run_lines(), *sample[:-2])
+    before = len(run_lines())
+    assert "mon1" not in texts([line for line in live.lines(progress, 116.0, 20) if "waits" not in line[0]])
+    assert [notice.subject for notice in notices[before:]] == []
+    progress.feed(event_from(sample[-2]["event"]))
+    assert list(progress.jobs) == []
+
+
 def test_a_failed_run_says_which_step_why_and_what_was_not_reached() -> None:
     progress, _ = fed(
         *run_lines(),
