@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from master.compiler.high import suggestion
 from master.compiler.low import Low
 from master.compiler.orchestration import ORCHESTRATION
+from master.compiler.several import raise_all
 from master.compiler.words import OPTIONS
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
@@ -66,18 +67,27 @@ def parted(low: Low, known: Known, values: Mapping[str, Data]) -> tuple[dict[str
     args: dict[str, Data] = {}
     options: dict[str, Data] = {}
     function = f"{low.declaration.state}.{low.declaration.fun}"
+    errors: list[SlsError] = []
     for name, value in values.items():
-        if name not in known.signature.parameters and name in OPTIONS:
-            _check_option(low, name, value)
-            options[name] = value
-        else:
-            args |= _checked(low, function, known.signature, name, value)
-    for parameter in known.signature.parameters.values():
-        if parameter.required and parameter.name not in args:
-            message = f"{function} needs the argument {parameter.name!r}"
-            help = "it takes " + ", ".join(known.signature.parameters)
-            raise SlsError(f"{message} (id {low.declaration.id!r})", where=low.declaration.where, help=help)
+        try:
+            if name not in known.signature.parameters and name in OPTIONS:
+                _check_option(low, name, value)
+                options[name] = value
+            else:
+                args |= _checked(low, function, known.signature, name, value)
+        except SlsError as error:
+            errors.append(error)
+    errors += _missing(low, function, known.signature, values)
+    raise_all(errors)
     return args, options
+
+
+def _missing(low: Low, function: str, signature: Signature, values: Mapping[str, Data]) -> Iterator[SlsError]:
+    for parameter in signature.parameters.values():
+        if parameter.required and parameter.name not in values:
+            message = f"{function} needs the argument {parameter.name!r}"
+            help = "it takes " + ", ".join(signature.parameters)
+            yield SlsError(f"{message} (id {low.declaration.id!r})", where=low.declaration.where, help=help)
 
 
 def _checked(low: Low, function: str, signature: Signature, name: str, value: Data) -> dict[str, Data]:

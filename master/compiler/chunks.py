@@ -13,11 +13,12 @@ from master.compiler.files import Files
 from master.compiler.high import Reference
 from master.compiler.low import Low
 from master.compiler.orchestration import check_step, steps_used
-from master.compiler.references import Resolver, raise_all
+from master.compiler.references import Resolver
 from master.compiler.render import Session
 from master.compiler.reported import Guard
 from master.compiler.request import Request
 from master.compiler.settle import Settler
+from master.compiler.several import raise_all
 from protocol.assignment import Chunk, Custom
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where

@@ -22,6 +22,7 @@ from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Req
 from master.compiler.roots import FileRoots
 from master.compiler.secretwords import SecretWords
 from master.compiler.settle import Settler
+from master.compiler.several import SeveralErrors
 from master.compiler.sls import High, Loader
 from master.compiler.top import Tops
 from master.compiler.treefunctions import TreeFunctions
@@ -75,10 +76,10 @@ class _Compilation:
         """What `call` gives; any error of the input as a SlsError without secrets."""
         try:
             return call()
+        except SeveralErrors as error:
+            raise SeveralErrors([self._told(each) for each in error.errors]) from None
         except InputError as error:
-            message, help = self._shown(error.message), self._shown(error.help)
-            where = Where(error.where.file, error.where.line, error.where.column)
-            raise SlsError(message[:_LONGEST_ERROR], where=where, help=help[:_LONGEST_ERROR]) from None
+            raise self._told(error) from None
 
     def compiled(self) -> Compiled:
         """The whole: pillar, states, blobs."""
@@ -146,6 +147,7 @@ class _Compilation:
             return {}
         from master.compiler.external import Asked, Sources
 
+        self._reads.once()
         asked = Asked(self._request.minion, self._request.environment, pillar, self._request.nodegroups)
         return Sources(trees, self._words, self._scrubber).given(asked)
 
@@ -196,6 +198,11 @@ class _Compilation:
     def _warn(self, message: str) -> None:
         if len(self._warnings) < _MOST_WARNINGS:
             self._warnings.append(message)
+
+    def _told(self, error: InputError) -> SlsError:
+        message, help = self._shown(error.message), self._shown(error.help)
+        where = Where(error.where.file, error.where.line, error.where.column)
+        return SlsError(message[:_LONGEST_ERROR], where=where, help=help[:_LONGEST_ERROR])
 
     def _shown(self, text: str) -> str:
         return self._scrubber.text(self._guard.text(text))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from master.compiler.several import raise_all
 from master.compiler.words import REFERENCES, WORDS
 from master.compiler.yaml import List, Map, line_of
 from protocol.errors import SlsError, Where
@@ -135,15 +136,20 @@ class Reader:
     def content(self, data: Map) -> Content:
         """The declarations, extends and exclusions of the file."""
         content = Content()
+        errors: list[SlsError] = []
         for identifier, body in data.items():
             if identifier == "include" or (isinstance(identifier, str) and identifier.startswith("__")):
                 continue
-            if identifier == "extend":
-                content.extends += self._extends(data, body)
-            elif identifier == "exclude":
-                content.exclusions += self._exclusions(data, body)
-            else:
-                content.declarations += self._declared(data, identifier, body, extending=False)
+            try:
+                if identifier == "extend":
+                    content.extends += self._extends(data, body)
+                elif identifier == "exclude":
+                    content.exclusions += self._exclusions(data, body)
+                else:
+                    content.declarations += self._declared(data, identifier, body, extending=False)
+            except SlsError as error:
+                errors.append(error)
+        raise_all(errors)
         return content
 
     def _extends(self, data: Map, body: Any) -> list[Declaration]:

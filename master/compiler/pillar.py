@@ -8,9 +8,9 @@ from typing import Any
 
 from master.compiler.high import Inclusion, Reader
 from master.compiler.merge import combined
-from master.compiler.references import raise_all
 from master.compiler.render import Document, Session
 from master.compiler.secretwords import SecretWords
+from master.compiler.several import raise_all
 from master.compiler.sls import resolved
 from master.compiler.top import Assigned
 from master.compiler.trees import TreeOptions

@@ -86,16 +86,3 @@ class Resolver:
         message = f"{reference.kind} of {declaration.label} names {reference}, which no state declares"
         known = {name for module, name in self._exact if module == reference.module}
         self.errors.append(SlsError(message, where=reference.where, help=near(reference.value, known)))
-
-
-def raise_all(errors: list[SlsError]) -> None:
-    """Raise the first of `errors` with the others told in its message; nothing when there are none."""
-    if not errors:
-        return
-    first, *others = errors
-    if not others:
-        raise first
-    own = f"{first.message} ({first.help})" if first.help else first.message
-    told = "".join(f"\n  {error}" for error in others[:9])
-    more = f"\n  and {len(others) - 9} more" if len(others) > 9 else ""
-    raise SlsError(own + told + more, where=first.where)
