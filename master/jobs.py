@@ -13,6 +13,7 @@ from typing import Final
 from master.applycalls import as_apply
 from master.blobs import Blobs
 from master.compiler.secretwords import SecretWords
+from master.customcalls import CustomCalls
 from master.dispatch import Dispatch
 from master.inventory import Inventory
 from master.orders import (
@@ -30,8 +31,9 @@ from master.sessions import Session, Sessions
 from master.store import jobrows, queries
 from master.store.jobrows import JobRow, NewJob
 from master.store.store import Store, Transaction
+from master.vault import Vault
 from protocol import codec, command
-from protocol.command import Cancel
+from protocol.command import Call, Cancel, Order
 from protocol.data import Data
 from protocol.errors import InputError, StoreError
 from protocol.identity import Identity
@@ -91,6 +93,10 @@ class Live:
         self.cancelled_by = "somebody"
         self.done = asyncio.Event()
 
+    def ordered(self, order: Order) -> None:
+        """What the minions are told: of code of the tree, the pillar's secrets are hidden and the rest may be told."""
+        self.secret = self.secret and not (isinstance(order, Call) and order.custom is not None)
+
     def open_minions(self) -> list[MinionId]:
         """The minions from which more is to come."""
         return [minion for minion, state in self.states.items() if not state.terminal]
@@ -108,14 +114,17 @@ class Jobs:
         identity: Identity,
         compile: Compile,
         words: SecretWords,
+        custom: CustomCalls | None = None,
     ) -> None:
         self._store = store
         self._sessions = sessions
         self._inventory = inventory
         self._blobs = blobs
         self._identity = identity
+        self._vault = Vault(identity)
         self._compile = compile
         self._words = words
+        self._custom = custom
         self._dispatch = Dispatch(sessions.send_raw)
         self._live: dict[JobId, Live] = {}
         self._ended: OrderedDict[JobId, Live] = OrderedDict()
@@ -132,7 +141,9 @@ class Jobs:
         """
         request = as_apply(request)
         minions = await self._inventory.expand(request.target, request.target_kind)
-        if request.kind == "call":
+        if request.kind == "call" and self._custom is not None and self._custom.wanted(request.function):
+            prepared = await self._custom.prepare(request, minions, self._words)
+        elif request.kind == "call":
             prepared = prepare_call(request, minions, self._words)
         else:
             prepared = await prepare_apply(request, minions, self._compile)
@@ -143,8 +154,10 @@ class Jobs:
         job = new_job_id(now)
         live = Live(job, request, now + request.timeout, dict.fromkeys(minions, JobState.PENDING))
         live.scrubber.add(prepared.secrets)
+        live.ordered(next(iter(prepared.orders.values())))
         sequence = self._next_sequence()
-        new = self._new_job(live, prepared, sequence, now)
+        commands = self._signed(live, prepared, sequence, now)
+        new = self._new_job(live, prepared, sequence, now, self._kept(job, commands))
         self._live[job] = live
         try:
             await self._store.write(lambda tx: jobrows.insert(tx, new))
@@ -153,7 +166,7 @@ class Jobs:
             raise
         for minion, digests in prepared.grants.items():
             self._blobs.grant(minion, job, digests)
-        for minion, raw in new.sealed.items():
+        for minion, raw in commands.items():
             self._dispatch.add(minion, sequence, job, raw)
         return job
 
@@ -305,9 +318,16 @@ class Jobs:
         states = {minion.minion: minion.state for minion in minions}
         live = Live(row.job, request_from(row.request, row.user, row.cause), row.deadline, states)
         self._live[row.job] = live
-        for minion, sequence, raw in kept:
+        for minion, sequence, sealed in kept:
+            try:
+                raw = self._vault.open(sealed, f"{row.job}/{minion}")
+            except StoreError as error:
+                log.error("job %s on %s: %s", row.job, minion, error)
+                await self._end_here(live, [minion] if minion in live.open_minions() else [], JobState.LOST, str(error))
+                continue
             order, secrets = await asyncio.to_thread(secrets_of, raw, self._blobs)
             live.scrubber.add(secrets)
+            live.ordered(order)
             if live.states[minion].terminal:
                 continue
             if isinstance(order, Cancel):
@@ -318,9 +338,20 @@ class Jobs:
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _new_job(self, live: Live, prepared: Prepared, sequence: int, now: float) -> NewJob:
+    def _signed(self, live: Live, prepared: Prepared, sequence: int, now: float) -> dict[MinionId, bytes]:
+        """Each minion's signed command, as it travels."""
+        timeout = live.request.timeout
+        sealed = command.seal(self._identity, live.job, sequence, prepared.orders, now, timeout)
+        return {MinionId(minion): codec.encode(one) for minion, one in sealed.items()}
+
+    def _kept(self, job: JobId, commands: Mapping[MinionId, bytes]) -> dict[MinionId, bytes]:
+        """The commands as the database keeps them: they may hold secrets, so only this master can open them."""
+        return {minion: self._vault.seal(raw, f"{job}/{minion}") for minion, raw in commands.items()}
+
+    def _new_job(
+        self, live: Live, prepared: Prepared, sequence: int, now: float, kept: Mapping[MinionId, bytes]
+    ) -> NewJob:
         request = live.request
-        sealed = command.seal(self._identity, live.job, sequence, prepared.orders, now, request.timeout)
         return NewJob(
             job=live.job,
             created=now,
@@ -329,7 +360,7 @@ class Jobs:
             cause=request.cause,
             request=request_data(request, live.scrubber),
             sequence=sequence,
-            sealed={MinionId(minion): codec.encode(one) for minion, one in sealed.items()},
+            sealed=kept,
             grants=prepared.grants,
         )
 
@@ -353,7 +384,8 @@ class Jobs:
         lifetime = max(60.0, live.deadline - now)
         sealed = command.seal(self._identity, new_job_id(now), sequence, orders, now, lifetime)
         raw = {MinionId(minion): codec.encode(one) for minion, one in sealed.items()}
-        await self._store.write(lambda tx: jobrows.add_commands(tx, live.job, sequence, raw))
+        kept = self._kept(live.job, raw)
+        await self._store.write(lambda tx: jobrows.add_commands(tx, live.job, sequence, kept))
         for minion, message in raw.items():
             self._dispatch.add(minion, sequence, live.job, message, cancel=True)
 

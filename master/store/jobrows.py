@@ -23,8 +23,8 @@ _OPEN = "('pending', 'accepted', 'running')"
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job about to be stored. `request` is what was asked, scrubbed; `sealed` each minion's signed command;
-    `grants` the contents each minion may fetch for it. Times are seconds since the epoch."""
+    """A job about to be stored. `request` is what was asked, scrubbed; `sealed` each minion's signed command as the
+    vault sealed it; `grants` the contents each minion may fetch for it. Times are seconds since the epoch."""
 
     job: JobId
     created: float

@@ -29,6 +29,8 @@ from protocol.results import JobState
 from protocol.secrets import Secret
 from states import registry
 
+IDENTITY = generate()
+
 OSD1, OSD2 = MinionId("osd1"), MinionId("osd2")
 CANARY = "c4n4ry-0123456789"
 
@@ -95,7 +97,7 @@ def run(path: Path, use: Callable[[House], Awaitable[None]], minions: Sequence[M
         wire = Wire()
         sessions = cast(Sessions, wire)
         inventory = cast(Inventory, SimpleNamespace(expand=expand))
-        jobs = Jobs(store, sessions, inventory, blobs, generate(), compile, SecretWords(ARGUMENT_WORDS))
+        jobs = Jobs(store, sessions, inventory, blobs, IDENTITY, compile, SecretWords(ARGUMENT_WORDS))
         session = Session(OSD1, "osd1/1", b"", Hello(1, "", "", "", 0), 0.0, 0.0)
         await jobs.resume()
         try:
