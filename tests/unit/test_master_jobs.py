@@ -20,6 +20,7 @@ from master.orders import ARGUMENT_WORDS, JobRequest
 from master.sessions import Session, Sessions
 from master.store import jobrows
 from master.store.store import Store, Transaction
+from master.vault import Vault
 from protocol.data import Data
 from protocol.errors import InputError, StoreError
 from protocol.identity import generate
@@ -183,7 +184,12 @@ def test_many_jobs_at_once_have_numbers_of_their_own_in_the_order_of_their_commi
         kept = [await house.store.read(lambda rows, job=job: jobrows.commands(rows, job)) for job in jobs]  # type: ignore[misc]
         sequences = [sequence for ((_, sequence, _),) in kept]
         assert len(set(sequences)) == 1200
-        assert house.wire.sent == [raw for _, raw in sorted((sequence, raw) for ((_, sequence, raw),) in kept)]
+        vault = Vault(IDENTITY)
+        commands = sorted(
+            (sequence, vault.open(sealed, f"{job}/{minion}"))
+            for job, ((minion, sequence, sealed),) in zip(jobs, kept, strict=True)
+        )
+        assert house.wire.sent == [raw for _, raw in commands]
 
     run(tmp_path, use)
 
