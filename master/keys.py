@@ -13,7 +13,7 @@ from master.store import keyring
 from master.store.keyring import Key, KeyState
 from master.store.store import Store, Transaction
 from protocol import WIRE_VERSION
-from protocol.errors import InputError, SignatureError
+from protocol.errors import InputError, NoTargetError, SignatureError
 from protocol.identity import Identity, PublicIdentity
 from protocol.messages import Enrol, Enrolment, enrolment_statement
 from protocol.names import MinionId, minion_id
@@ -189,7 +189,7 @@ class Keys:
         return await self._store.read(keyring.all_keys)
 
     async def accept(self, patterns: Sequence[str], user: str) -> list[MinionId]:
-        """Accept the pending, rejected or denied keys whose id matches; gives the ids. Raises InputError."""
+        """Accept the pending, rejected or denied keys whose id matches; gives the ids. Raises NoTargetError, InputError."""
         now = time.time()
 
         def write(tx: Transaction) -> _Decided:
@@ -216,14 +216,14 @@ class Keys:
         return self._accept(tx, waiting[0], now, f"accepted by {user}")
 
     async def reject(self, patterns: Sequence[str], user: str) -> list[MinionId]:
-        """Reject the keys whose id matches, accepted ones too; gives the ids. Raises InputError."""
+        """Reject the keys whose id matches, accepted ones too; gives the ids. Raises NoTargetError."""
         why = f"rejected by {user}"
         return await self._remove(
             patterns, "rejected", why, lambda tx, key, now: keyring.set_state(tx, key, KeyState.REJECTED, now, why)
         )
 
     async def delete(self, patterns: Sequence[str], user: str) -> list[MinionId]:
-        """Forget the keys whose id matches and all that belongs to them; gives the ids. Raises InputError."""
+        """Forget the keys whose id matches and all that belongs to them; gives the ids. Raises NoTargetError."""
         return await self._remove(
             patterns, "deleted", f"deleted by {user}", lambda tx, key, now: keyring.delete(tx, key)
         )
@@ -304,14 +304,14 @@ def check_request(request: Enrol, connection: str) -> str:
 
 
 def _matching(keys: Sequence[Key], patterns: Sequence[str]) -> list[Key]:
-    """The keys whose id or fingerprint is one of `patterns` or matches one as a glob. Raises InputError."""
+    """The keys whose id or fingerprint is one of `patterns` or matches one as a glob. Raises NoTargetError."""
     chosen = [
         key
         for key in keys
         if any(fnmatch.fnmatchcase(key.minion, p) or key.identity.fingerprint == p for p in patterns)
     ]
     if not chosen:
-        raise InputError(f"no key matches {', '.join(patterns)}", help="`stackmaster keys ls` lists them")
+        raise NoTargetError(f"no key matches {', '.join(patterns)}", help="`stackmaster keys ls` lists them")
     return chosen
 
 

@@ -13,7 +13,7 @@ import pytest
 from master.keys import Keys, check_request
 from master.store import keyring, queries
 from master.store.store import Store
-from protocol.errors import InputError
+from protocol.errors import InputError, NoTargetError
 from protocol.identity import Identity, generate
 from protocol.messages import Enrol
 from tests.functional.wire_peer import enrol_request
@@ -196,7 +196,7 @@ def test_a_rejected_key_stays_rejected_until_a_person_decides_otherwise(tmp_path
 def test_a_name_that_no_key_has_is_an_error(tmp_path: Path) -> None:
     async def use(keys: Keys, store: Store) -> None:
         for decide in (keys.accept, keys.reject, keys.delete):
-            with pytest.raises(InputError, match="no key matches"):
+            with pytest.raises(NoTargetError, match="no key matches"):
                 await decide(["nobody"], "root")
 
     run(tmp_path, use)
