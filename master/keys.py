@@ -189,7 +189,10 @@ class Keys:
         return await self._store.read(keyring.all_keys)
 
     async def accept(self, patterns: Sequence[str], user: str) -> list[MinionId]:
-        """Accept the pending, rejected or denied keys whose id matches; gives the ids. Raises NoTargetError, InputError."""
+        """Accept the pending, rejected or denied keys whose id matches; gives the ids.
+
+        Raises NoTargetError, InputError.
+        """
         now = time.time()
 
         def write(tx: Transaction) -> _Decided:
