@@ -41,15 +41,18 @@ _LONGEST_ERROR = 4000
 _MOST_WARNINGS = 100
 
 
-def compile_assignment(request: Request) -> Compiled:
-    """Compile `request` in this process. Raises SlsError, free of secrets, that names file and line."""
-    compilation = _Compilation(request)
+def compile_assignment(request: Request, answers: Answers | None = None) -> Compiled:
+    """Compile `request` in this process. Raises SlsError, free of secrets, that names file and line.
+
+    Who asks for functions of the minion, or has what is encrypted, needs `answers`.
+    """
+    compilation = _Compilation(request, answers)
     return compilation.telling(compilation.compiled)
 
 
-def compile_pillar(request: Request) -> Mapping[str, Data]:
+def compile_pillar(request: Request, answers: Answers | None = None) -> Mapping[str, Data]:
     """The pillar of `request.minion`, its secrets as Secret. Raises SlsError."""
-    compilation = _Compilation(request)
+    compilation = _Compilation(request, answers)
     return compilation.telling(lambda: compilation.pillar()[1])
 
 
@@ -186,7 +189,10 @@ class _Compilation:
         salt = functions.map(outward, TreeFunctions(roots, request.environment).map())
         self._guard.active = self._guard.active or holds_reported([self._grains, pillar])
         context = {"salt": salt, "grains": grains, "pillar": seen, "opts": watched}
-        return Session(roots, context, self._scrubber, guard=self._guard, outside=outward)
+        return Session(
+            roots, context, self._scrubber, guard=self._guard, outward=outward, learn=self._words.learn,
+            allow_py=request.options.allow_py,
+        )  # fmt: skip
 
     def _state_roots(self) -> dict[str, FileRoots]:
         given = self._request.roots

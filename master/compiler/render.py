@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import jinja2
 
-from master.compiler.filters.outside import Outside
+from master.compiler.gpg import decrypted
 from master.compiler.jinja import Environment, Rendered, file_context, render, render_text, text_name
+from master.compiler.outward import Outward
+from master.compiler.pysls import run
+from master.compiler.renderers import Pipe, config_part, pipe
 from master.compiler.reported import Guard
 from master.compiler.roots import FileRoots
-from master.compiler.yaml import Map, load_shared
+from master.compiler.stateconf import Parameters, prepared
+from master.compiler.yaml import Map, load_json, load_shared
 from protocol.errors import SlsError, StackmasterError, Where
 from protocol.secrets import Scrubber
 from protocol.yamlnodes import YamlError
@@ -31,9 +36,6 @@ _FAILURES = (
     re.error,
 )
 """What a template can raise: Jinja's errors, ours from the functions it calls, and Python's from what it computes."""
-
-_PIPES = {"jinja|yaml": (True, True), "yaml": (False, True), "jinja": (True, True), "": (True, True)}
-"""The renderer lines that are known: whether Jinja is applied, whether the result is YAML (it always is)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ class Document:
 class Session:
     """Renders for one minion with one context (`grains`, `pillar`, `salt`, `opts`); nothing in it outlives it.
 
-    `roots` are the file roots by environment; `outside` is what templates may do beyond their context; `scrubber`
-    hides secrets in the excerpts of errors.
+    `roots` are the file roots by environment; `outward` is what templates may ask; `learn` is told each text that was
+    decrypted; `scrubber` hides secrets in the excerpts of errors. With `allow_py`, files may be Python code.
     """
 
     def __init__(
@@ -66,13 +68,18 @@ class Session:
         scrubber: Scrubber,
         *,
         guard: Guard,
-        outside: Outside,
+        outward: Outward,
+        learn: Callable[[str], None],
+        allow_py: bool = False,
     ) -> None:
         self._roots = roots
         self._context = context
         self._scrubber = scrubber
         self._guard = guard
-        self._outside = outside
+        self._outward = outward
+        self._learn = learn
+        self._allow_py = allow_py
+        self._parameters = Parameters()
         self._environments: dict[tuple[str, bool], Environment] = {}
 
     def roots(self, environment: str, where: Where | None = None) -> FileRoots:
@@ -92,13 +99,54 @@ class Session:
         source = self.roots(environment).read(file)
         if source is None:
             raise SlsError(f"the file {file} has gone", where=Where(file))
-        with_jinja = _renderer(file, source)
-        if with_jinja:
-            context = self._for_file(environment, file, sls) | dict(extra or {})
-            rendered = self._rendered(environment, file, source, context)
-        else:
-            rendered = Rendered(source, file, tuple(range(1, source.count("\n") + 2)))
-        return Document(sls, environment, file, self._data(sls, rendered), rendered)
+        through = pipe(file, source)
+        context = self._for_file(environment, file, sls) | dict(extra or {})
+        if through.kind == "py":
+            return Document(sls, environment, file, self._python(file, sls, source, context), Rendered("", file, ()))
+        if through.stateconf is not None:
+            return self._stateconf(environment, sls, file, source, through, context)
+        rendered = self._text(environment, file, source, through, context)
+        return Document(sls, environment, file, self._read(sls, rendered, through), rendered)
+
+    def _text(self, environment: str, file: str, source: str, through: Pipe, context: Mapping[str, Any]) -> Rendered:
+        if through.jinja:
+            return self._rendered(environment, file, source, context)
+        text = source if through.kind == "yaml" else _without_first(source)
+        return Rendered(text, file, tuple(range(1, text.count("\n") + 2)))
+
+    def _read(self, sls: str, rendered: Rendered, through: Pipe) -> Map:
+        data = self._data(sls, rendered, through.kind)
+        if not through.gpg:
+            return data
+        try:
+            read: Map = decrypted(data, self._outward.decrypt, self._learn)
+        except SlsError as error:
+            raise SlsError(self._shown(error.message), where=Where(rendered.file), help=error.help) from None
+        return read
+
+    def _python(self, file: str, sls: str, source: str, context: Mapping[str, Any]) -> Map:
+        if not self._allow_py:
+            help = "set allow_py_renderer in the master's settings, if whoever writes this tree may run code there"
+            raise SlsError("files that are Python code are not allowed", where=Where(file, 1), help=help)
+        self._outward.once()
+        return self._mapping(sls, run(file, source, context), Rendered("", file, (1,)))
+
+    def _stateconf(
+        self, environment: str, sls: str, file: str, source: str, through: Pipe, context: Mapping[str, Any]
+    ) -> Document:
+        options = through.stateconf
+        assert options is not None
+        for text in (config_part(source), source):
+            if text is None:
+                continue
+            given = {"sls_dir": context["slspath"], **context, **self._parameters.names(sls)}
+            rendered = self._rendered(environment, file, text, given, whole=text is source)
+            data = deepcopy(self._data(sls, rendered, "yaml"))
+            try:
+                data = prepared(data, sls, options, self._parameters, extracting=text is not source)
+            except SlsError as error:
+                raise SlsError(self._shown(error.message), where=Where(file, 1), help=error.help) from None
+        return Document(sls, environment, file, data, rendered)
 
     def file_template(self, environment: str, file: str, extra: Mapping[str, Any]) -> str:
         """The template `file` as text that is no YAML: a configuration file. Raises SlsError."""
@@ -126,21 +174,34 @@ class Session:
         key = environment, into_yaml
         if key not in self._environments:
             guard = self._guard if into_yaml else None
-            self._environments[key] = Environment(self.roots(environment), guard, self._outside)
+            self._environments[key] = Environment(self.roots(environment), guard, self._outward)
         return self._environments[key]
 
-    def _rendered(self, environment: str, file: str, source: str, context: Mapping[str, Any]) -> Rendered:
+    def _rendered(
+        self, environment: str, file: str, source: str, context: Mapping[str, Any], whole: bool = True
+    ) -> Rendered:
         try:
-            template = self._environment(environment, True).get_template(file)
+            known = self._environment(environment, True)
+            template = known.get_template(file) if whole else known.from_string(source)
+            template.name = file
             return render(template, context, source)
         except _FAILURES as error:
             raise self._failure(error, file) from None
 
-    def _data(self, sls: str, rendered: Rendered) -> Map:
+    def _data(self, sls: str, rendered: Rendered, kind: str) -> Map:
+        if kind == "text":
+            return self._mapping(sls, rendered.text, rendered)
         try:
-            data = load_shared(rendered.text, rendered.file)
+            data = (
+                load_json(_without_first(rendered.text), rendered.file)
+                if kind == "json"
+                else load_shared(rendered.text, rendered.file)
+            )
         except YamlError as error:
             raise self._yaml_failure(error, rendered) from None
+        return self._mapping(sls, data, rendered)
+
+    def _mapping(self, sls: str, data: Any, rendered: Rendered) -> Map:
         if data is None:
             return Map()
         if not isinstance(data, Map):
@@ -191,14 +252,9 @@ class Session:
         return self._scrubber.text(self._guard.text(text))
 
 
-def _renderer(file: str, source: str) -> bool:
-    """Whether the file goes through Jinja, as its first line says. Raises SlsError for a renderer that is not known."""
-    first = source.partition("\n")[0]
-    pipe = first.removeprefix("#!").strip().replace(" ", "") if first.startswith("#!") else ""
-    if pipe not in _PIPES:
-        help = "write the file as jinja|yaml, which is the default, or as plain yaml"
-        raise SlsError(f"the renderer {pipe!r} is not known", where=Where(file, 1), help=help)
-    return _PIPES[pipe][0]
+def _without_first(source: str) -> str:
+    """The text with its renderer line left empty."""
+    return "\n" + source.partition("\n")[2] if source.startswith("#!") else source
 
 
 def _place(error: Exception, file: str) -> Where:

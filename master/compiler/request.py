@@ -37,6 +37,7 @@ class CompilerOptions:
     trees               how top files and the sources of pillar are put together
     secret_words        words of a pillar key that make its value a secret
     custom_override     let the own code of a state tree replace states and functions of ours
+    allow_py            let files be Python code (renderer py); for compiling processes only
     """
 
     strict_requisites: bool = True
@@ -44,6 +45,7 @@ class CompilerOptions:
     secret_words: tuple[str, ...] = SECRET_WORDS
     opts: Mapping[str, Data] = field(default_factory=dict)
     custom_override: bool = False
+    allow_py: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def pack_request(task: Task, request: Request) -> bytes:
             "words": options.secret_words,
             "opts": options.opts,
             "custom_override": options.custom_override,
+            "allow_py": options.allow_py,
             "function": request.function,
         }
     )
@@ -54,7 +55,7 @@ def unpack_request(raw: bytes) -> tuple[Task, Request]:
     """What `pack_request` packed. Raises DecodeError."""
     tree = cast(dict[str, Any], codec.unpack(raw, limit=MAX_REQUEST))
     options = CompilerOptions(tree["strict"], TreeOptions.from_data(tree["trees"]), tuple(tree["words"]), tree["opts"])
-    options = replace(options, custom_override=tree["custom_override"])
+    options = replace(options, custom_override=tree["custom_override"], allow_py=tree["allow_py"])
     request = Request(
         minion=tree["minion"],
         grains=tree["grains"],

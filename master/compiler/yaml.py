@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
@@ -80,6 +81,35 @@ def load_shared(text: str, file: str) -> Any:
         if len(_shared) > _MOST_SHARED:
             _shared.popitem(last=False)
     return data
+
+
+def load_json(text: str, file: str) -> Any:
+    """The data in JSON text; lines are known where YAML reads it alike. Raises YamlError."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise YamlError(f"this is no JSON: {error.msg}", where=Where(file, error.lineno, error.colno)) from None
+    except RecursionError:
+        raise YamlError("nested too deeply", where=Where(file)) from None
+    try:
+        read = load(text, file)
+    except YamlError:
+        read = None
+    return read if read is not None and plain(read) == data else without_lines(data)
+
+
+def without_lines(value: Any) -> Any:
+    """Data that comes of no text, as what is read from a file: every line is 1."""
+    if isinstance(value, Mapping):
+        made = Map(1)
+        made.update({key: without_lines(item) for key, item in value.items()})
+        return made
+    if isinstance(value, list | tuple):
+        listed = List(1)
+        listed.extend(without_lines(item) for item in value)
+        listed.lines.extend([1] * len(listed))
+        return listed
+    return value
 
 
 def load_plain(text: str, file: str) -> Any:
