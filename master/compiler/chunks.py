@@ -18,7 +18,7 @@ from master.compiler.render import Session
 from master.compiler.reported import Guard
 from master.compiler.request import Request
 from master.compiler.settle import Settler
-from master.compiler.several import raise_all
+from master.compiler.several import apart, raise_all
 from protocol.assignment import Chunk, Custom
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
@@ -67,6 +67,25 @@ class Chunks:
         raise_all(resolver.errors)
         finished = [replace(chunk, requisites=found) for chunk, found in zip(chunks, requisites, strict=True)]
         return arrange(finished, [low.order for low in lows])
+
+    def mistakes(self, lows: list[Low], loaded: Iterable[str]) -> list[SlsError]:
+        """Everything that is wrong with `lows`, each once, whether or not it would stop the compilation."""
+        found: list[SlsError] = []
+        for low in lows:
+            values = {name: argument.value for name, argument in low.arguments.items()}
+            try:
+                parted(low, known_state(low, self._lookup), values)
+            except SlsError as error:
+                found += apart(error)
+        resolver = Resolver(lows, loaded, strict=True)
+        for position in range(len(lows)):
+            resolver.requisites(position, True)
+        found += resolver.errors
+        try:
+            self.arranged(lows, loaded)
+        except SlsError as error:
+            found += apart(error)
+        return list({str(error): error for error in found}.values())
 
     def custom(self, chunks: Iterable[Chunk], pillar: Mapping[str, Data]) -> Custom | None:
         """The tree's own code as the chunks need it: all of it with the pillar, else what gives grains."""

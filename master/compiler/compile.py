@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import states
 from master.compiler.blobs import Blobs
 from master.compiler.chunks import Chunks
 from master.compiler.custom import CustomTree, travelling
 from master.compiler.functions import Functions
-from master.compiler.low import lower
+from master.compiler.low import Low, lower
 from master.compiler.merge import update
 from master.compiler.outward import Answers, Outward
 from master.compiler.pillar import Pillar
@@ -24,7 +25,7 @@ from master.compiler.secretwords import SecretWords
 from master.compiler.settle import Settler
 from master.compiler.several import SeveralErrors
 from master.compiler.sls import High, Loader
-from master.compiler.top import Tops
+from master.compiler.top import Tops, TopTarget
 from master.compiler.treefunctions import TreeFunctions
 from master.compiler.watched import Watched
 from protocol.assignment import Assignment, Custom
@@ -38,6 +39,18 @@ __all__ = ["Compiled", "CompilerOptions", "Request", "Roots", "compile_assignmen
 T = TypeVar("T")
 
 _LONGEST_ERROR = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The calls of a compilation, the files that it read, and all that is wrong, without secrets."""
+
+    lows: list[Low]
+    high: High
+    errors: list[SlsError]
+    warnings: list[str]
+
+
 _MOST_WARNINGS = 100
 
 
@@ -60,6 +73,18 @@ def compile_call(request: Request) -> CompiledCall:
     """What the tree's own code has for a call of `request.function`. Raises SlsError."""
     compilation = _Compilation(request)
     return compilation.telling(compilation.call)
+
+
+def examine(request: Request, answers: Answers | None = None) -> Examined:
+    """Compile as far as it goes and tell all that is wrong. Raises SlsError for a file that cannot be read."""
+    compilation = _Compilation(request, answers)
+    return compilation.telling(compilation.examined)
+
+
+def examine_tops(request: Request, of: Literal["states", "pillar"]) -> list[TopTarget]:
+    """Every target of the top files, whomever it means. Raises SlsError for a top file that cannot be read."""
+    compilation = _Compilation(request)
+    return compilation.telling(lambda: compilation.tops(of))
 
 
 class _Compilation:
@@ -101,6 +126,28 @@ class _Compilation:
         assignment = Assignment(request.minion, arranged, request.environment, chunks.secrets(), warnings, custom)
         return Compiled(assignment, chunks.blobs.content, marked, warnings)
 
+    def examined(self) -> Examined:
+        """The calls, and everything that is wrong with them."""
+        pillar, marked = self.pillar()
+        request = self._request
+        session = self._session(self._state_roots(), pillar)
+        high = self._loaded(session, pillar)
+        data = {"pillar": pillar, "grains": self._grains}
+        chunks = Chunks(request, session, data, self._guard, self._scrubber, literals(marked), self._tree())
+        lows = lower(high, strict=request.options.strict_requisites)
+        errors = chunks.mistakes(lows, [sls for _, sls in high.files])
+        return Examined(lows, high, [self._told(error) for error in errors], [self._shown(w) for w in self._warnings])
+
+    def tops(self, of: Literal["states", "pillar"]) -> list[TopTarget]:
+        """Every target of the top files, with what it gives or what is wrong with it."""
+        request = self._request
+        roots = self._state_roots() if of == "states" else self._pillar_roots()
+        session = self._session(roots, {})
+        tops = Tops(session, Subject(request.minion), request.nodegroups, request.options.trees)
+        if of == "states":
+            return tops.everything(tops.state_sections(roots))
+        return tops.everything(tops.pillar_sections(roots))
+
     def call(self) -> CompiledCall:
         """The tree's own code: with the pillar when it has the function, without when it is to be synchronised."""
         request, tree, blobs = self._request, self._tree(), Blobs()
@@ -128,14 +175,15 @@ class _Compilation:
         """The pillar for templates, and the same with its secrets marked, which from here on are never told."""
         request = self._request
         trees = request.options.trees
-        roots = {name: FileRoots(paths, name) for name, paths in request.roots.pillar.items()}
+        roots = self._pillar_roots()
         override = {key: mark(reveal(value)) for key, value in request.pillar_override.items()}
         first = self._external(override) if trees.ext_pillar_first else {}
         seen = update(dict(first), override)
         session = self._session(roots, seen)
         compiler = Pillar(session, self._words, trees, self._warn)
         tops = Tops(session, Subject(request.minion, self._grains, first), request.nodegroups, trees, self._warn)
-        compiled = compiler.combined(first, compiler.compiled(tops.pillar(roots, request.environment)))
+        assigned = tops.pillar(roots, request.environment, everybody=request.options.all_pillar)
+        compiled = compiler.combined(first, compiler.compiled(assigned))
         if trees.ext_pillar and not trees.ext_pillar_first:
             compiled = compiler.combined(compiled, self._external(compiled))
         compiled = compiler.combined(compiled, override)
@@ -193,6 +241,9 @@ class _Compilation:
             roots, context, self._scrubber, guard=self._guard, outward=outward, learn=self._words.learn,
             allow_py=request.options.allow_py,
         )  # fmt: skip
+
+    def _pillar_roots(self) -> dict[str, FileRoots]:
+        return {name: FileRoots(paths, name) for name, paths in self._request.roots.pillar.items()}
 
     def _state_roots(self) -> dict[str, FileRoots]:
         given = self._request.roots

@@ -34,6 +34,7 @@ class CompilerOptions:
 
     strict_requisites   a reference that no state answers to refuses the compilation (Salt 3008); otherwise only the
                         state that has it fails, and an `sls:` reference that reaches back is left out (Salt 3006)
+    all_pillar          take every pillar file that the top file names, whomever it means (for checks only)
     trees               how top files and the sources of pillar are put together
     secret_words        words of a pillar key that make its value a secret
     custom_override     let the own code of a state tree replace states and functions of ours
@@ -44,6 +45,7 @@ class CompilerOptions:
     trees: TreeOptions = field(default_factory=TreeOptions)
     secret_words: tuple[str, ...] = SECRET_WORDS
     opts: Mapping[str, Data] = field(default_factory=dict)
+    all_pillar: bool = False
     custom_override: bool = False
     allow_py: bool = False
 

@@ -23,6 +23,7 @@ class High:
     extends: list[Declaration] = field(default_factory=list)
     exclusions: list[Exclusion] = field(default_factory=list)
     files: dict[tuple[str, str], str] = field(default_factory=dict)
+    inclusions: list[tuple[Where, tuple[str, ...]]] = field(default_factory=list)
 
     def declarations(self) -> list[Declaration]:
         """Every state, in that order."""
@@ -73,7 +74,9 @@ class Loader:
         if name is None:
             raise SlsError(f"{inclusion.sls!r} leads above the top of the tree", where=inclusion.where)
         found: list[Declaration] = []
-        for sls in self._session.roots(target, inclusion.where).matching_sls(name):
+        names = self._session.roots(target, inclusion.where).matching_sls(name)
+        self.high.inclusions.append((inclusion.where, tuple(names)))
+        for sls in names:
             found += self._load(target, sls, inclusion.where)
         return found
 

@@ -51,6 +51,17 @@ class Entry:
             return 0
 
 
+@dataclass(frozen=True, slots=True)
+class TopTarget:
+    """A target of a top file: its `kind`, the (environment, SLS, place) that it `gives`, and what is wrong with it."""
+
+    expression: str
+    kind: str
+    where: Where
+    gives: list[tuple[str, str, Where]]
+    error: SlsError | None = None
+
+
 Sections = dict[str, dict[Any, Entry]]
 """Environment to target to entry."""
 
@@ -80,19 +91,34 @@ class Tops:
         """What the state top files give, each SLS once; with `only`, from that environment alone."""
         return list(self._assigned(self.state_sections(environments, only)))
 
-    def pillar(self, environments: Iterable[str], saltenv: str = "") -> list[Assigned]:
-        """What the pillar's top files give, each SLS once; within an environment targets come by their `order`."""
+    def pillar(self, environments: Iterable[str], saltenv: str = "", *, everybody: bool = False) -> list[Assigned]:
+        """What the pillar's top files give, each SLS once; within an environment targets come by their `order`.
+
+        With `everybody` all targets count, whomever they mean.
+        """
         sections = self.pillar_sections(environments, saltenv)
         for environment, body in sections.items():
             ordered = sorted(body.values(), key=lambda entry: entry.order())
             sections[environment] = {entry.expression: entry for entry in ordered}
+        if everybody:
+            gives = [given for target in self.everything(sections) for given in target.gives]
+            unique = {(environment, sls): where for environment, sls, where in gives}
+            return [Assigned(environment, sls, where) for (environment, sls), where in unique.items()]
         return list(self._assigned(sections))
 
-    def everything(self, sections: Sections) -> Iterator[tuple[Entry, Target, list[tuple[str, str, Where]]]]:
+    def everything(self, sections: Sections) -> list[TopTarget]:
         """Each target of `sections`, whomever it matches, with the (environment, SLS, place) that it gives."""
+        found = []
         for environment, body in sections.items():
             for entry in body.values():
-                yield entry, self._target(entry), list(self._names(environment, entry))
+                kind, gives, error = str(entry.options().get("match", "compound")), [], None
+                try:
+                    gives = list(self._names(environment, entry))
+                    self._target(entry)
+                except SlsError as failure:
+                    error = failure
+                found.append(TopTarget(str(entry.expression), kind, entry.where, gives, error))
+        return found
 
     # --- which top files speak ----------------------------------------------------------------------------------
 
