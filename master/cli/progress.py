@@ -79,16 +79,18 @@ class Minion:
     step: str = ""
     since: float = 0.0
     steps: list[Step] = field(default_factory=list)
+    failed: list[Step] = field(default_factory=list)
+
+    def add(self, step: Step) -> None:
+        """A step has ended."""
+        self.steps.append(step)
+        if step.outcome is False:
+            self.failed.append(step)
 
     @property
     def terminal(self) -> bool:
         """Whether nothing more is to come from it."""
         return self.state in TERMINAL
-
-    @property
-    def failed(self) -> list[Step]:
-        """Its failed steps, in order."""
-        return [step for step in self.steps if step.outcome is False]
 
     @property
     def changed(self) -> list[Step]:
@@ -226,7 +228,7 @@ class Progress:
             minion.since = event.at
         elif rest == ["step", "ended"]:
             step = Step(int(data.get("index") or 0), data.get("result") or {})
-            minion.steps.append(step)
+            minion.add(step)
             minion.step = ""
             yield _step_notice(job, minion, step, event.at)
 

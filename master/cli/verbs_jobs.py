@@ -123,7 +123,8 @@ def job_view(found: Mapping[str, Any]) -> Job:
         minion.state = str(told.get("state") or "pending")
         minion.reason = str(told.get("reason") or "")
         minion.value = told.get("value")
-        minion.steps = [Step(at, result) for at, result in enumerate(told.get("steps") or ())]
+        for at, result in enumerate(told.get("steps") or ()):
+            minion.add(Step(at, result))
     return view
 
 
