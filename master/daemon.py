@@ -26,6 +26,7 @@ from master.compiler.pool import Limits, Pool
 from master.compiler.secretwords import SecretWords
 from master.compiling import Compiling
 from master.config import MasterSettings
+from master.customcalls import CustomCalls
 from master.door import ENROL, SESSION, Door, Gate, Rate
 from master.intake import Intake
 from master.inventory import Inventory
@@ -161,7 +162,8 @@ class Daemon:
         compiling.inventory = self.inventory
         await self.inventory.load()
         words = SecretWords(settings.secret_words or ARGUMENT_WORDS)
-        self.jobs = Jobs(self.store, self.sessions, self.inventory, self.blobs, own, compiling.job, words)
+        custom = CustomCalls(compiling.call, override=settings.custom_override)
+        self.jobs = Jobs(self.store, self.sessions, self.inventory, self.blobs, own, compiling.job, words, custom)
         self.intake = Intake(self.store, self.sessions, self.jobs)
         await self.jobs.resume()
         self.keys.on_removed(self._removed)

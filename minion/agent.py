@@ -20,6 +20,7 @@ import zmq
 from minion import __version__, processes, runner
 from minion.blobs import Blobs
 from minion.config import SESSION_PORT, Enrolment, MinionSettings
+from minion.customgrains import CustomGrains
 from minion.jobs import Effect, End, JobBook, Kill, Start
 from minion.journal import Journal
 from minion.outbox import Outbox
@@ -27,7 +28,7 @@ from protocol import WIRE_VERSION, codec, command, sockets
 from protocol.assignment import decode_assignment
 from protocol.command import Apply, Call, Cancel, Header, Order, Sealed
 from protocol.data import Data
-from protocol.errors import DecodeError, PeerError, StackmasterError, VersionError
+from protocol.errors import DecodeError, PeerError, VersionError
 from protocol.identity import Identity
 from protocol.link import Action, Link
 from protocol.messages import (
@@ -82,6 +83,7 @@ class Agent:
         self._high_water = self._journal.high_water()
         self._beats = 0
         self._grains: dict[str, Data] = {}
+        self._custom_grains = CustomGrains(enrolment.id, settings.root, settings.state_dir)
         self._facts_due = 0.0
         self._stopping = False
         self._wake_read, self._wake_write = _pipe()
@@ -109,6 +111,7 @@ class Agent:
             if watchdog is not None:
                 notify("WATCHDOG=1")
         notify("STOPPING=1")
+        self._custom_grains.stop()
         self._close()
         self._context.term()
 
@@ -121,9 +124,8 @@ class Agent:
 
     def _wait_for(self, now: float, watchdog: float | None) -> float:
         moments = [self._link.deadline(), self._facts_due, now + (watchdog or 60.0)]
-        moments += [
-            moment for moment in (self._book.deadline(), *(moment for moment, _ in self._kills)) if moment is not None
-        ]
+        others = (self._book.deadline(), self._custom_grains.deadline, *(moment for moment, _ in self._kills))
+        moments += [moment for moment in others if moment is not None]
         if self._adopted:
             moments.append(now + 1.0)
         return max(0.0, min(moments) - now)
@@ -135,6 +137,7 @@ class Agent:
         for _, members in [kill for kill in self._kills if now >= kill[0]]:
             processes.send(members, signal.SIGKILL)
         self._kills = [kill for kill in self._kills if now < kill[0]]
+        self._custom_grains.tick(now)
         if now >= self._facts_due:
             self._look_at_host()
         self._check_adopted()
@@ -256,7 +259,7 @@ class Agent:
             self._accept(job, header, order, sealed)
 
     def _accept(self, job: JobId, header: Header, order: Apply | Call, sealed: Sealed) -> None:
-        if isinstance(order, Call) and _quick(order.function):
+        if isinstance(order, Call) and order.custom is None and runner.quick(order.function):
             self._high_water = header.sequence
             self._outbox.add(runner.call(job, order, self._call_context()))
             return
@@ -272,22 +275,25 @@ class Agent:
 
     def _fetch(self, job: JobId, order: Order) -> None:
         """Find out what content the job lacks, ask for it, and queue the job once nothing is missing."""
-        missing: set[str] = set()
-        if isinstance(order, Apply):
-            try:
-                missing = self._missing(order)
-            except (DecodeError, OSError, ValueError) as error:
-                self._carry_out(self._book.fail(job, f"its assignment cannot be read: {error}"))
-                return
+        try:
+            missing = self._missing(order)
+        except (DecodeError, OSError, ValueError) as error:
+            self._carry_out(self._book.fail(job, f"its assignment cannot be read: {error}"))
+            return
         for digest in missing:
             self._blobs.want(digest)
         self._carry_out(self._book.needs(job, missing))
 
-    def _missing(self, order: Apply) -> set[str]:
-        if order.inline is None and not self._blobs.has(order.digest):
+    def _missing(self, order: Order) -> set[str]:
+        if not isinstance(order, Apply):
+            custom = order.custom if isinstance(order, Call) else None
+            refs = frozenset() if custom is None else custom.blobs()
+        elif order.inline is None and not self._blobs.has(order.digest):
             return {order.digest}
-        raw = order.inline if order.inline is not None else self._blobs.path(order.digest).read_bytes()
-        return {ref.digest for ref in decode_assignment(raw).blobs() if not self._blobs.has(ref.digest)}
+        else:
+            raw = order.inline if order.inline is not None else self._blobs.path(order.digest).read_bytes()
+            refs = decode_assignment(raw).blobs()
+        return {ref.digest for ref in refs if not self._blobs.has(ref.digest)}
 
     def _take_part(self, part: BlobPart) -> None:
         try:
@@ -335,12 +341,14 @@ class Agent:
     def _reap(self) -> None:
         for job in {*self._processes.values(), *self._adopted} - self._committed:
             self._outbox.grew(job)
-        while self._processes:
+        while self._processes or self._custom_grains.running:
             pid, _status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             if pid in self._processes:
                 self._job_over(self._processes.pop(pid))
+            elif self._custom_grains.reaped(pid):
+                self._tell_grains()
 
     def _job_over(self, job: JobId) -> None:
         self._carry_out(self._book.gone(job))
@@ -398,22 +406,19 @@ class Agent:
     # --- the host -------------------------------------------------------------------------------------------------
 
     def _look_at_host(self) -> None:
-        found = {**grains.gather(), **self._settings.grains, "id": self._enrolment.id}
+        now = time.monotonic()
+        self._facts_due = now + FACTS_INTERVAL * random.uniform(0.9, 1.1)
+        self._tell_grains()
+        self._custom_grains.start(self._grains, self._wake_write, now)
+
+    def _tell_grains(self) -> None:
+        """Tell the master of the grains when they are not those of before."""
+        of_tree = self._custom_grains.values
+        found = {**grains.gather(), **of_tree, **self._settings.grains, "id": self._enrolment.id}
         changed = found != self._grains
         self._grains = found
-        self._facts_due = time.monotonic() + FACTS_INTERVAL * random.uniform(0.9, 1.1)
         if changed:
             self._send(Facts(found))
-
-
-def _quick(function: str) -> bool:
-    """Whether the function may be answered by the daemon itself."""
-    from states import registry
-
-    try:
-        return registry.find_function(function).inline
-    except StackmasterError:
-        return True
 
 
 def _update(job: JobId, state: JobState, reason: str) -> JobUpdate:

@@ -52,7 +52,7 @@ def spawn(task: Task, wake: int) -> int:
         return pid
     status = 1
     try:
-        _detach(task.folder, wake)
+        detach(task.folder, wake)
         _carry_out(task)
         status = 0
     except BaseException:  # noqa: BLE001 - the last line of a child: never unwind into the daemon's frames
@@ -61,7 +61,7 @@ def spawn(task: Task, wake: int) -> int:
         os._exit(status)
 
 
-def _detach(folder: Path, wake: int) -> None:
+def detach(folder: Path, wake: int) -> None:
     """A session of its own, default signals, no inherited descriptors, output into the job's log (0600)."""
     gc.freeze()
     os.setsid()
@@ -155,6 +155,10 @@ def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber
 
     context = _context(task, scrubber, order.timeout)
     context.pending = order.pending
+    if assignment.custom is not None and not order.test:
+        from states.custom.store import keep_grains
+
+        keep_grains(context, assignment.custom)
     results = apply(assignment, context, emit, test=order.test, foretold=order.foretold, done=task.done)
     failed = sum(result.result is False for result in results)
     if failed:
@@ -183,6 +187,16 @@ def call(job: JobId, order: Call, context: Context) -> JobUpdate:
     if not function.secret:
         value = scrub.data(_plain(value))
     return JobUpdate(job, JobState.SUCCEEDED, time.time(), "", value)
+
+
+def quick(function: str) -> bool:
+    """Whether the function may be answered by the daemon itself."""
+    from states import registry
+
+    try:
+        return registry.find_function(function).inline
+    except StackmasterError:
+        return True
 
 
 def _custom(custom: Custom, context: Context) -> Loader:

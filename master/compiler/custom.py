@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, get_args
 
@@ -159,9 +159,9 @@ class CustomTree:
 
 def travelling(tree: CustomTree, request: Request, blobs: Blobs, pillar: Mapping[str, Data] | None) -> Custom | None:
     """What a minion gets of the tree: with `pillar`, because its code is used, every file; else those of its grains."""
-    files = tree.manifest(blobs, KINDS if pillar is not None else ("grains",))
-    if not files:
+    if pillar is None and not any(file.kind == "grains" for file in tree.files):
         return None
+    files = tree.manifest(blobs, KINDS if pillar is not None else ("grains", "utils"))
     if pillar is None:
         return Custom(files, request.environment)
     return Custom(files, request.environment, pillar, request.options.opts, tree.override)
@@ -208,24 +208,22 @@ def _source(root: FileRoots, name: str, path: str) -> Source:
 
 
 def bound(
-    definition: Definition, args: Sequence[Data], kwargs: Mapping[str, Any]
+    name: str, signature: Signature, args: Sequence[Data], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Data, ...], dict[str, Data]]:
-    """The arguments of a call to a function of the tree, checked; positional ones by name where they have one.
+    """The arguments of a call to the function `name` of the tree, checked: those by position, those by name.
 
-    Raises ArgumentError naming the first that the function does not take or lacks.
+    They are all by name unless it takes further values. Raises ArgumentError naming the first that it does not take
+    or lacks.
     """
-    name, signature = definition.name, definition.declared.signature
     names = [each for each in signature.parameters if each not in kwargs]
-    if signature.rest:
-        rest, given = tuple(args), dict(kwargs)
-        unnamed = set(names[: len(args)])
-    else:
-        if len(args) > len(names):
-            takes = ", ".join(signature.parameters) or "no arguments"
-            raise ArgumentError(f"{name} was given {len(args)} positional arguments", help=f"it takes {takes}")
-        rest, given, unnamed = (), {**dict(zip(names, args, strict=False)), **kwargs}, set()
+    positional = set(names[: len(args)])
+    if not signature.rest and len(args) > len(names):
+        takes = ", ".join(signature.parameters) or "no arguments"
+        raise ArgumentError(f"{name} was given {len(args)} positional arguments", help=f"it takes {takes}")
+    given = dict(kwargs) if signature.rest else {**dict(zip(names, args, strict=False)), **kwargs}
     loose = {
-        key: registry.Parameter(key, each.type, each.required and key not in unnamed, each.default)
+        key: replace(each, required=each.required and not (signature.rest and key in positional))
         for key, each in signature.parameters.items()
     }
-    return rest, registry.check_arguments(name, Signature(loose, signature.open), given)
+    checked = registry.check_arguments(name, Signature(loose, signature.open), given)
+    return (tuple(args) if signature.rest else ()), checked

@@ -44,6 +44,7 @@ class Loader:
 
     def __init__(self, custom: Custom, context: Context) -> None:
         self.context = context
+        self.manifest = custom
         self.environment = custom.environment
         self.override = custom.override
         self.pillar: Any = reveal(custom.pillar)
@@ -118,13 +119,24 @@ class Loader:
         given = {key: reveal(value) for key, value in arguments.items()}
         if _takes(call, "name"):
             given["name"] = subject
-        return outcome.done(name, subject, self.run(call, **given))
+        try:
+            returned = self.run(call, **given)
+        except (Exception, SystemExit) as error:
+            said = f"An exception occurred in this state: {type(error).__name__}: {error}"
+            raise StateError(f"{said}\n{self._trace(error)}") from error
+        return outcome.done(name, subject, returned)
 
     def run(self, call: Call, *args: Any, **kwargs: Any) -> Any:
         """Call custom code: with the dry run of now in `__opts__`, and with what it prints kept from results."""
         self.opts["test"] = self.context.test
         with self.output.caught():
             return call(*args, **kwargs)
+
+    def _trace(self, error: BaseException) -> str:
+        """The part of a traceback that lies in the tree's own files."""
+        shown = {file.shown for file in self._files.values()}
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in shown]
+        return "".join(traceback.format_list(frames)).rstrip("\n")
 
     # --- what there is ------------------------------------------------------------------------------------------
 
