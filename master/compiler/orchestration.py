@@ -52,7 +52,6 @@ ORCHESTRATION: Final[Mapping[str, Signature]] = {
         _optional("arg", Data),
         _optional("kwarg", dict[str, Data] | None),
         _optional("batch", int | str | None),
-        _optional("capture", str | bool | None),
         *_EXPECTATIONS,
     ),
     "salt.runner": _signature(_optional("arg", Data), _optional("kwarg", dict[str, Data] | None), open=True),
