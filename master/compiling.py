@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from master.asking import Asking, MinionAnswers
 from master.compiler.pool import Pool
 from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Request, Roots
 from master.compiler.secretwords import SECRET_WORDS
@@ -23,7 +24,7 @@ from states.host.grains import gather
 
 
 class Compiling:
-    """Asks the compiler pool. `inventory` is set once it is built, as it asks for pillars itself."""
+    """Asks the compiler pool. `inventory` and `asking` are set once they are built, as they ask for pillars."""
 
     def __init__(self, settings: MasterSettings, pool: Pool) -> None:
         self._pool = pool
@@ -34,37 +35,44 @@ class Compiling:
             trees=TreeOptions.of(settings),
             secret_words=settings.secret_words or SECRET_WORDS,
             custom_override=settings.custom_override,
+            allow_py=settings.allow_py_renderer,
         )
         self.inventory: Inventory | None = None
+        self.asking: Asking | None = None
 
     async def job(self, minion: MinionId, job: JobRequest) -> Compiled:
         """The assignment of a minion for an apply. Raises SlsError."""
-        return await self._pool.compile(self._request(minion, job.sls, job.environment, job.pillar))
+        return await self._pool.compile(
+            self._request(minion, job.sls, job.environment, job.pillar), self._answers(minion)
+        )
 
     async def call(self, minion: MinionId, job: JobRequest) -> CompiledCall:
         """The own code of the tree for a call of a minion. Raises SlsError."""
         request = self._request(minion, environment=job.environment)
-        return await self._pool.call(replace(request, function=job.function))
+        return await self._pool.call(replace(request, function=job.function), self._answers(minion))
 
     async def orchestration(self, sls: tuple[str, ...], pillar: Mapping[str, Data], environment: str) -> Assignment:
         """The steps of an orchestration, compiled for this host under Salt's name for it. Raises SlsError."""
         own = MinionId(f"{socket.gethostname()}_master")
         request = self._request(own, sls, environment, pillar, {**gather(), "id": own})
-        return (await self._pool.compile(replace(request, states="master"))).assignment
+        return (await self._pool.compile(replace(request, states="master"), self._answers(own))).assignment
 
     async def pillar(self, minion: MinionId) -> Mapping[str, Data]:
         """The pillar of a minion, with Secrets. Raises SlsError."""
-        return await self._pool.pillar(self._request(minion))
+        return await self._pool.pillar(self._request(minion), self._answers(minion))
 
     async def show(self, asked: Mapping[str, Any]) -> Mapping[str, Data]:
         """The chunks for the API's `compile`, scrubbed. Raises SlsError."""
         minion = MinionId(asked["minion"] or str((asked["grains"] or {}).get("id", "minion")))
         request = self._request(minion, asked["sls"], asked["environment"], asked["pillar"], asked["grains"])
-        compiled = await self._pool.compile(request)
+        compiled = await self._pool.compile(request, self._answers(minion))
         assignment = compiled.assignment
         scrubber = Scrubber(assignment.secrets)
         chunks = [codec.unpack(codec.pack(chunk_data(chunk))) for chunk in assignment.chunks]
         return {"minion": minion, "chunks": scrubber.data(chunks), "warnings": scrubber.data(compiled.warnings)}
+
+    def _answers(self, minion: MinionId) -> MinionAnswers | None:
+        return self.asking.of(minion) if self.asking is not None else None
 
     def _request(
         self,

@@ -49,6 +49,9 @@ class MasterSettings:
     pending_keys       keys that may wait for a person's decision
     history_days       days that ended jobs, events and the audit are kept
     history_bytes      bytes of database above which the oldest history goes first
+    render_functions   functions (names or globs) that templates may call though they do more than read: [cmd.run]
+    allow_py_renderer  let SLS files be Python code, which runs in the compiling processes with the master's rights
+    gpg_keyring        folder of the gpg keys that decrypt pillar files of the renderer gpg; empty: none
     compile_workers    processes that render states
     compile_timeout    seconds that compiling for one minion may take
     api_connections    connections to the API at once
@@ -83,6 +86,9 @@ class MasterSettings:
     pending_keys: int = 1000
     history_days: float = 30.0
     history_bytes: int = 4 * 1024**3
+    render_functions: tuple[str, ...] = ()
+    allow_py_renderer: bool = False
+    gpg_keyring: str = ""
     compile_workers: int = 2
     compile_timeout: float = 60.0
     api_connections: int = 100

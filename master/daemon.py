@@ -20,6 +20,7 @@ from master.api.calls import Parts, node_calls
 from master.api.socket import ApiServer
 from master.api.table import Table
 from master.api.work import work_calls
+from master.asking import Asking, AskingRules
 from master.blobs import Blobs
 from master.bus import Bus
 from master.compiler.pool import Limits, Pool
@@ -164,6 +165,8 @@ class Daemon:
         words = SecretWords(settings.secret_words or ARGUMENT_WORDS)
         custom = CustomCalls(compiling.call, override=settings.custom_override)
         self.jobs = Jobs(self.store, self.sessions, self.inventory, self.blobs, own, compiling.job, words, custom)
+        rules = AskingRules(settings.render_functions, Path(settings.gpg_keyring) if settings.gpg_keyring else None)
+        compiling.asking = Asking(rules, self.jobs, self.inventory.expand, lambda: self.sessions.connected)
         self.intake = Intake(self.store, self.sessions, self.jobs)
         await self.jobs.resume()
         self.keys.on_removed(self._removed)

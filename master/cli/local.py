@@ -23,6 +23,7 @@ from master.cli.verbs_exec import finish
 from protocol.errors import ConfigError, InputError, StateError
 
 if TYPE_CHECKING:
+    from master.compiler.here import Here
     from master.compiler.request import Compiled
     from protocol.data import Data
 
@@ -34,7 +35,8 @@ _FOLDER = click.Path(path_type=Path)
 @dataclass(frozen=True, slots=True)
 class Place:
     """What --local works with: the id, the trees, grains from a file instead of this host's, the root of paths, and
-    whether a reference that no state answers to refuses the whole (else only the state that has it fails)."""
+    whether a reference that no state answers to refuses the whole (else only the state that has it fails); functions
+    that templates may call though they do more than read; the folder of gpg's keys."""
 
     minion: str | None = None
     states: tuple[Path, ...] = ()
@@ -44,11 +46,14 @@ class Place:
     environment: str = "base"
     overlaid: Mapping[str, Data] = field(default_factory=dict)
     strict: bool = False
+    functions: tuple[str, ...] = ()
+    keyring: Path | None = None
 
     @property
     def named(self) -> bool:
         """Whether anything was said that only --local can use."""
-        return bool(self.minion or self.states or self.pillar or self.grains or self.root or self.strict)
+        more = self.strict or self.functions or self.keyring
+        return bool(self.minion or self.states or self.pillar or self.grains or self.root or more)
 
     @property
     def id(self) -> str:
@@ -65,6 +70,10 @@ def place_options(command: F) -> F:
                      help="The pillar tree; `--pillar DIR` is taken too."),
         click.option("--grains", type=_FOLDER, default=None, metavar="FILE",
                      help="Grains from a YAML or JSON file instead of this host's."),
+        click.option("--allow-function", "functions", multiple=True, metavar="NAME",
+                     help="Let templates call a function that does more than read, as cmd.run; may be repeated."),
+        click.option("--gpg-keyring", "keyring", type=_FOLDER, default=None, metavar="DIR",
+                     help="The gpg keys for files of the renderer gpg."),
         click.option("--root", type=_FOLDER, default=None, metavar="DIR",
                      help="Where the paths of states begin, instead of /."),
         click.option("--strict-requisites", "strict", is_flag=True,
@@ -91,7 +100,16 @@ def compile_here(place: Place, sls: tuple[str, ...]) -> Compiled:
         sls=sls, environment=environment, pillar_override=place.overlaid,
         options=CompilerOptions(strict_requisites=place.strict),
     )  # fmt: skip
-    return compile_assignment(request)
+    return compile_assignment(request, answers_here(place))
+
+
+def answers_here(place: Place) -> Here:
+    """Who answers what templates ask: this host."""
+    from master.compiler.here import Here
+    from states.context import Context
+
+    context = Context(minion=place.id, grains=_grains(place), root=place.root or Path("/"))
+    return Here(context, place.functions, place.keyring)
 
 
 def _grains(place: Place) -> dict[str, Data]:

@@ -79,15 +79,16 @@ def _apply(
     words: tuple[str, ...], *, test: bool, exit_code: bool, kind: str | None, pillar_words: tuple[str, ...],
     environment: str, timeout: float | None, answer_within: float, detach: bool, local: bool, minion: str | None,
     states: tuple[Path, ...], pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None,
+    functions: tuple[str, ...], keyring: Path | None,
     strict: bool,
 ) -> int:  # fmt: skip
     if local:
         from master.cli.local import apply_here
 
         folders, overlaid = local_pillar(pillar_dir, pillar_words)
-        place = Place(minion, states, folders, grains, root, environment, overlaid, strict)
+        place = Place(minion, states, folders, grains, root, environment, overlaid, strict, functions, keyring)
         return apply_here(current(), place, sls_names(words), test=test, exit_code=exit_code)
-    if Place(minion, states, pillar_dir, grains, root, strict=strict).named:
+    if Place(minion, states, pillar_dir, grains, root, strict=strict, functions=functions, keyring=keyring).named:
         named = "--id, --states, --pillar-dir, --grains, --root and --strict-requisites"
         raise InputError(f"{named} belong to --local", help="add --local; a master has strict_requisites of its own")
     if not words:

@@ -31,7 +31,8 @@ HELP = """Compile SLS files (or, without any, the highstate) and print the chunk
 @common
 def compile_(
     sls: tuple[str, ...], asked: str | None, minion: str | None, states: tuple[Path, ...],
-    pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None, pillar_words: tuple[str, ...],
+    pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None,
+    functions: tuple[str, ...], keyring: Path | None, pillar_words: tuple[str, ...],
     environment: str, strict: bool,
 ) -> int:  # fmt: skip
     """Print the chunks. Raises SlsError (exit 2) with file and line."""
@@ -47,7 +48,7 @@ def compile_(
         with invocation.client() as client:
             return _print(client.call("compile", request))
     folders, overlaid = local_pillar(pillar_dir, pillar_words)
-    place = Place(minion, states, folders, grains, root, environment, overlaid, strict)
+    place = Place(minion, states, folders, grains, root, environment, overlaid, strict, functions, keyring)
     return _print(chunks_document(compile_here(place, sls_names(sls)), place.id))
 
 

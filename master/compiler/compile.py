@@ -69,9 +69,9 @@ def compile_pillar(request: Request, answers: Answers | None = None) -> Mapping[
     return compilation.telling(lambda: compilation.pillar()[1])
 
 
-def compile_call(request: Request) -> CompiledCall:
+def compile_call(request: Request, answers: Answers | None = None) -> CompiledCall:
     """What the tree's own code has for a call of `request.function`. Raises SlsError."""
-    compilation = _Compilation(request)
+    compilation = _Compilation(request, answers)
     return compilation.telling(compilation.call)
 
 
@@ -234,7 +234,8 @@ class _Compilation:
         seen = Watched("pillar", pillar, reads)
         watched = Watched("opts", opts, reads)
         functions = Functions(request.minion, grains, seen, watched, request.nodegroups, self._warn, reads)
-        salt = functions.map(outward, TreeFunctions(roots, request.environment).map())
+        own = lambda: self._tree().names("modules")  # noqa: E731
+        salt = functions.map(outward, TreeFunctions(roots, request.environment).map(), own)
         self._guard.active = self._guard.active or holds_reported([self._grains, pillar])
         context = {"salt": salt, "grains": grains, "pillar": seen, "opts": watched}
         return Session(

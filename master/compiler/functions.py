@@ -30,20 +30,23 @@ _MATCHERS = (
 class FunctionMap:
     """What templates know as `salt`: `salt['pillar.get']` and `salt.pillar.get` are the same function."""
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]], outward: Outward) -> None:
+    def __init__(
+        self, functions: Mapping[str, Callable[..., Any]], outward: Outward, own: Callable[[], Iterable[str]]
+    ) -> None:
         self._functions = functions
         self._outward = outward
+        self._own = own
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         found: Callable[..., Any] | None = self.get(name)
         if found is not None:
             return found
-        if name in function_names():
+        if name in self._asked():
             raise unanswered(name)
-        raise unknown(str(name), [*self._functions, *function_names()])
+        raise unknown(str(name), [*self._functions, *self._asked()])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._functions or (self._outward.reachable and name in function_names())
+        return name in self._functions or (self._outward.reachable and name in self._asked())
 
     def __getattr__(self, module: str) -> _Module:
         if module.startswith("_"):
@@ -59,7 +62,10 @@ class FunctionMap:
 
     def keys(self) -> Iterable[str]:
         """The names of all functions."""
-        return sorted({*self._functions, *(function_names() if self._outward.reachable else ())})
+        return sorted({*self._functions, *(self._asked() if self._outward.reachable else ())})
+
+    def _asked(self) -> set[str]:
+        return {*function_names(), "mine.get", *self._own()}
 
     def _asking(self, name: str) -> Callable[..., Any]:
         return lambda *args, **kwargs: self._outward.ask(name, *args, **kwargs)
@@ -100,8 +106,10 @@ class Functions:
         self._warn = warn
         self._reads = reads
 
-    def map(self, outward: Outward, more: Mapping[str, Callable[..., Any]]) -> FunctionMap:
-        """All of them and `more`, as templates call them; those of the minion ask `outward`."""
+    def map(
+        self, outward: Outward, more: Mapping[str, Callable[..., Any]], own: Callable[[], Iterable[str]] = tuple
+    ) -> FunctionMap:
+        """All of them and `more`, as templates call them; those of the minion and the tree's `own` ask `outward`."""
         functions: dict[str, Callable[..., Any]] = dict(PURE)
         functions |= {
             "grains.get": self.grains_get,
@@ -130,7 +138,7 @@ class Functions:
         functions |= {f"match.{kind}": self._matcher(kind) for kind in _MATCHERS}
         functions |= {f"log.{level}": _ignored for level in ("trace", "debug", "info", "verbose", "garbage", "profile")}
         functions |= {f"log.{level}": self._logged for level in ("warning", "warn", "error", "critical", "exception")}
-        return FunctionMap(functions | network_functions(self._grains) | _chances(outward) | dict(more), outward)
+        return FunctionMap(functions | network_functions(self._grains) | _chances(outward) | dict(more), outward, own)
 
     def grains_get(self, key: str, default: Any = "", delimiter: str = ":", ordered: bool = True) -> Any:
         """The grain at the path `key`, or `default`."""

@@ -7,17 +7,27 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import master
 from master.compiler.request import Compiled, CompiledCall, Request
-from master.compiler.wire import MAX_REPLY, Task, pack_request, unpack_call, unpack_compiled, unpack_pillar
-from master.compiler.worker import HEAD, LENGTH
+from master.compiler.wire import (
+    MAX_REPLY,
+    Task,
+    pack_answer,
+    pack_error,
+    pack_request,
+    unpack_call,
+    unpack_compiled,
+    unpack_pillar,
+    unpack_question,
+)
+from master.compiler.worker import HEAD, LAST, LENGTH, QUESTION
 from protocol.data import Data
-from protocol.errors import RefusedError, SlsError, StackmasterError
+from protocol.errors import InputError, RefusedError, SlsError, StackmasterError
 
 T = TypeVar("T")
 
@@ -29,8 +39,23 @@ _BOOT: Final = (
 _LEAVING = 0.5
 """Seconds that a process has to end by itself when its input has ended."""
 
+_PATIENCE = 60.0
+"""Seconds that one question may take."""
+
 _ENDING = 5.0
 """Seconds until a killed process must be gone."""
+
+
+class AsyncAnswers(Protocol):
+    """Who answers what a compilation asks beyond its files."""
+
+    async def function(self, name: str, args: Sequence[Data], kwargs: Mapping[str, Data]) -> Data:
+        """What the minion's function returns. Raises SlsError."""
+        ...
+
+    async def decrypt(self, message: str) -> str:
+        """The text in the OpenPGP message. Raises SlsError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +90,17 @@ class Pool:
         self._waiting = 0
         self._closed = False
 
-    async def compile(self, request: Request) -> Compiled:
+    async def compile(self, request: Request, answers: AsyncAnswers | None = None) -> Compiled:
         """As `compile_assignment`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
-        return await self._asked("assignment", request, unpack_compiled)
+        return await self._asked("assignment", request, unpack_compiled, answers)
 
-    async def pillar(self, request: Request) -> Mapping[str, Data]:
+    async def pillar(self, request: Request, answers: AsyncAnswers | None = None) -> Mapping[str, Data]:
         """As `compile_pillar`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
-        return await self._asked("pillar", request, unpack_pillar)
+        return await self._asked("pillar", request, unpack_pillar, answers)
 
-    async def call(self, request: Request) -> CompiledCall:
+    async def call(self, request: Request, answers: AsyncAnswers | None = None) -> CompiledCall:
         """As `compile_call`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
-        return await self._asked("call", request, unpack_call)
+        return await self._asked("call", request, unpack_call, answers)
 
     async def close(self) -> None:
         """End every process; what they were at fails."""
@@ -90,23 +115,25 @@ class Pool:
         """How many processes there are now."""
         return len(self._all)
 
-    async def _asked(self, task: Task, request: Request, unpack: Callable[[bytes], T]) -> T:
+    async def _asked(
+        self, task: Task, request: Request, unpack: Callable[[bytes], T], answers: AsyncAnswers | None
+    ) -> T:
         if self._closed or self._waiting >= self._limits.waiting:
             raise RefusedError("the compiler takes no more requests", help="try again in a moment")
         raw = pack_request(task, request)
         self._waiting += 1
         try:
             async with self._slots:
-                reply = await self._with_worker(raw, _subject(request))
+                reply = await self._with_worker(raw, _subject(request), answers)
         finally:
             self._waiting -= 1
         return unpack(reply)
 
-    async def _with_worker(self, raw: bytes, subject: str) -> bytes:
+    async def _with_worker(self, raw: bytes, subject: str, answers: AsyncAnswers | None) -> bytes:
         worker = await self._worker()
         kept = False
         try:
-            reply = await worker.ask(raw, subject)
+            reply = await worker.ask(raw, subject, answers)
             kept = worker.alive and not self._closed
             return reply
         finally:
@@ -172,19 +199,29 @@ class _Worker:
         """Whether it can take another request."""
         return self._process.returncode is None and not self._spent
 
-    async def ask(self, raw: bytes, subject: str) -> bytes:
+    async def ask(self, raw: bytes, subject: str, answers: AsyncAnswers | None) -> bytes:
         """The reply to `raw`. Raises SlsError when a limit is broken; the process is of no use then."""
         source, target = self._process.stdout, self._process.stdin
         if source is None or target is None:
             raise StackmasterError("a compiling process has no pipes")
         try:
-            async with asyncio.timeout(self._limits.deadline):
+            async with asyncio.timeout(self._limits.deadline) as deadline:
                 target.write(LENGTH.pack(len(raw)) + raw)
                 await target.drain()
-                self._spent, length = HEAD.unpack(await source.readexactly(HEAD.size))
-                if length > MAX_REPLY:
-                    raise SlsError(f"{subject} gives {length} bytes where at most {MAX_REPLY} are allowed")
-                return await source.readexactly(length)
+                while True:
+                    kind, length = HEAD.unpack(await source.readexactly(HEAD.size))
+                    if length > MAX_REPLY:
+                        raise SlsError(f"{subject} gives {length} bytes where at most {MAX_REPLY} are allowed")
+                    told = await source.readexactly(length)
+                    if kind != QUESTION:
+                        self._spent = kind == LAST
+                        return told
+                    left = (deadline.when() or 0.0) - asyncio.get_running_loop().time()
+                    deadline.reschedule(None)
+                    answer = await _answered(told, answers)
+                    deadline.reschedule(asyncio.get_running_loop().time() + left)
+                    target.write(LENGTH.pack(len(answer)) + answer)
+                    await target.drain()
         except TimeoutError:
             raise SlsError(f"rendering {subject} took more than {self._limits.deadline:g} s", help=_LOOK) from None
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -225,6 +262,22 @@ class _Worker:
 
 
 _LOOK: Final = "look for a loop without end, a long range or a slow regular expression in its templates"
+
+
+async def _answered(raw: bytes, answers: AsyncAnswers | None) -> bytes:
+    """The packed answer to a packed question, or the packed refusal."""
+    try:
+        if answers is None:
+            raise SlsError("nobody can be asked in this compilation", help="compile for a connected minion")
+        question = unpack_question(raw)
+        async with asyncio.timeout(_PATIENCE):
+            if "decrypt" in question:
+                return pack_answer(await answers.decrypt(question["decrypt"]))
+            return pack_answer(await answers.function(question["function"], question["args"], question["kwargs"]))
+    except TimeoutError:
+        return pack_error(SlsError(f"the minion did not answer within {_PATIENCE:g} s", help="is it overloaded?"))
+    except InputError as error:
+        return pack_error(error)
 
 
 def _subject(request: Request) -> str:

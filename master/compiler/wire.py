@@ -111,6 +111,21 @@ def pack_error(error: InputError) -> bytes:
     )
 
 
+def pack_answer(answer: Data) -> bytes:
+    """The answer to a question as bytes; a refusal is packed by `pack_error`."""
+    return codec.pack({"answer": answer})
+
+
+def unpack_answer(raw: bytes) -> Data:
+    """What `pack_answer` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
+    return cast(Data, _reply(raw)["answer"])
+
+
+def unpack_question(raw: bytes) -> dict[str, Any]:
+    """A question: `function`, `args` and `kwargs`, or `decrypt`. Raises DecodeError."""
+    return cast(dict[str, Any], codec.unpack(raw, limit=MAX_REQUEST))
+
+
 def unpack_compiled(raw: bytes) -> Compiled:
     """What `pack_compiled` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
     tree = _reply(raw)

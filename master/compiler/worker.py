@@ -6,18 +6,33 @@ import math
 import resource
 import struct
 import sys
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
 from master.compiler.compile import compile_assignment, compile_call, compile_pillar
-from master.compiler.wire import MAX_REQUEST, pack_call, pack_compiled, pack_error, pack_pillar, unpack_request
+from master.compiler.outward import Answers
+from master.compiler.wire import (
+    MAX_REQUEST,
+    pack_call,
+    pack_compiled,
+    pack_error,
+    pack_pillar,
+    unpack_answer,
+    unpack_request,
+)
+from protocol import codec
+from protocol.data import Data
 from protocol.errors import DecodeError, InputError, SlsError
 
 LENGTH = struct.Struct(">I")
 """Before each request: its bytes."""
 
-HEAD = struct.Struct(">?I")
-"""Before each reply: whether the process ends after it, and the reply's bytes."""
+HEAD = struct.Struct(">BI")
+"""Before each message to the master: what it is (REPLY, LAST, QUESTION), and its bytes."""
+
+REPLY, LAST, QUESTION = range(3)
+"""A reply; a reply after which the process ends; a question, whose answer the process awaits."""
 
 
 def main(memory: int, cpu: int) -> None:
@@ -30,11 +45,42 @@ def main(memory: int, cpu: int) -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while (raw := _read(source)) is not None:
         _allow(cpu)
-        reply, spent = _answer(raw, memory)
-        target.write(HEAD.pack(spent, len(reply)) + reply)
-        target.flush()
+        reply, spent = _answer(raw, memory, Asking(source, target))
+        _write(target, LAST if spent else REPLY, reply)
         if spent:
             return
+
+
+class Asking:
+    """Asks the master, which asks the minion or its keyring, in the middle of a compilation."""
+
+    def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
+        self._source = source
+        self._target = target
+
+    def function(self, name: str, args: Sequence[Data], kwargs: Mapping[str, Data]) -> Data:
+        """What the minion's function returns. Raises SlsError."""
+        return self._asked({"function": name, "args": list(args), "kwargs": dict(kwargs)})
+
+    def decrypt(self, message: str) -> str:
+        """The text in the OpenPGP message. Raises SlsError."""
+        return str(self._asked({"decrypt": message}))
+
+    def _asked(self, question: Mapping[str, Data]) -> Data:
+        try:
+            packed = codec.pack(question)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise SlsError(f"a minion cannot be asked this: {error}") from None
+        _write(self._target, QUESTION, packed)
+        answer = _read(self._source)
+        if answer is None:
+            raise SystemExit("the master has gone in the middle of a question")
+        return unpack_answer(answer)
+
+
+def _write(target: BinaryIO, kind: int, raw: bytes) -> None:
+    target.write(HEAD.pack(kind, len(raw)) + raw)
+    target.flush()
 
 
 def _read(source: BinaryIO) -> bytes | None:
@@ -55,10 +101,10 @@ def _allow(cpu: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (used + cpu, resource.RLIM_INFINITY))
 
 
-def _answer(raw: bytes, memory: int) -> tuple[bytes, bool]:
+def _answer(raw: bytes, memory: int, answers: Answers) -> tuple[bytes, bool]:
     """The reply, and whether this process must end after it."""
     try:
-        return _compiled(raw), False
+        return _compiled(raw, answers), False
     except InputError as error:
         return pack_error(error), False
     except MemoryError:
@@ -67,13 +113,13 @@ def _answer(raw: bytes, memory: int) -> tuple[bytes, bool]:
     return pack_error(SlsError(message, help="look for a loop that builds a long text or list")), True
 
 
-def _compiled(raw: bytes) -> bytes:
+def _compiled(raw: bytes, answers: Answers) -> bytes:
     task, request = unpack_request(raw)
     if task == "pillar":
-        return pack_pillar(compile_pillar(request))
+        return pack_pillar(compile_pillar(request, answers))
     if task == "call":
-        return pack_call(compile_call(request))
-    return pack_compiled(compile_assignment(request))
+        return pack_call(compile_call(request, answers))
+    return pack_compiled(compile_assignment(request, answers))
 
 
 def _without_values(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
