@@ -11,6 +11,7 @@ from protocol.secrets import Secret
 from states.ceph import asok, auth, client, founding, keys
 from states.ceph import status as reading
 from states.ceph.client import CephError
+from states.ceph.monitor import address_vector
 from states.context import Context
 from states.registry import function
 
@@ -88,5 +89,7 @@ def bootstrap_keys(ctx: Context, fsid: str | None = None, monitors: Mapping[str,
     call gives the same. fsid: the one a new cluster shall have. monitors: id -> address of all; if one answers that
     this host has no keys of, it is refused. Raises ArgumentError, StateError, RefusedError.
     """
+    for member, address in (monitors or {}).items():
+        address_vector(member, str(address))
     found = founding.obtain(ctx, fsid, monitors or {})
     return {name: value if name == "fsid" else Secret(value) for name, value in found.items()}
