@@ -273,4 +273,4 @@ def test_the_cluster_of_a_hosts_monitor_is_known_by_its_socket(run_folder: Path)
 
 def test_a_monitor_without_an_address_is_refused_before_anything_is_made(host: Host) -> None:
     with pytest.raises(ArgumentError, match="'not an address'"):
-        call(host, "ceph.bootstrap_keys", monitors={"mon1": "not an address"})
+        call(host, "ceph.bootstrap_keys", {"monitors": {"mon1": "not an address"}})
