@@ -150,16 +150,16 @@ def _names(body: list[ast.stmt], constants: Mapping[str, Any], name: str) -> tup
     if gate is None:
         return (name,)
     names: dict[str, None] = {}
-    for statement in ast.walk(gate):
-        if isinstance(statement, ast.Return) and statement.value is not None:
-            for value in _returned(statement.value):
-                found, is_constant = _literal(value)
-                if isinstance(value, ast.Name) and value.id in constants:
-                    found = constants[value.id]
-                if isinstance(found, str) and found:
-                    names[found] = None
-                elif found is True or not is_constant:
-                    names[own] = None
+    returns = [each for each in ast.walk(gate) if isinstance(each, ast.Return) and each.value is not None]
+    for statement in sorted(returns, key=lambda each: each.lineno):
+        for value in _returned(statement.value) if statement.value is not None else ():
+            found, is_constant = _literal(value)
+            if isinstance(value, ast.Name) and value.id in constants:
+                found = constants[value.id]
+            if isinstance(found, str) and found:
+                names[found] = None
+            elif found is True or not is_constant:
+                names[own] = None
     return tuple(names) or (own,)
 
 
