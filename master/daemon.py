@@ -38,6 +38,7 @@ from master.runs.driver import Runs
 from master.sessions import Handlers, Session, Sessions
 from master.store import queries
 from master.store.store import Store
+from master.vault import Vault
 from protocol import identity, limits, sockets
 from protocol.errors import ConfigError, RefusedError, StackmasterError, Where
 from protocol.messages import Heartbeat
@@ -171,7 +172,7 @@ class Daemon:
         await self.jobs.resume()
         self.keys.on_removed(self._removed)
         self.runs = Runs(
-            self.jobs, self.bus, self.store, compiling.orchestration, self.inventory.expand,
+            self.jobs, self.bus, self.store, compiling.orchestration, self.inventory.expand, Vault(own),
             accepted=lambda: self.keys.accepted, present=lambda: set(self.sessions.connected),
         )  # fmt: skip
         self._closing.push_async_callback(self.runs.close)

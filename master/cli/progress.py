@@ -130,7 +130,11 @@ class Job:
 
 @dataclass(slots=True)
 class RunStep:
-    """One step of an orchestration; `state` is waiting, running, succeeded, failed, skipped or would."""
+    """One step of an orchestration.
+
+    `state` is waiting, running, succeeded, failed, would (a dry run: something would be done), skipped (not needed) or
+    blocked (not run, because something it needs has failed).
+    """
 
     id: str
     function: str = ""
@@ -138,6 +142,7 @@ class RunStep:
     reason: str = ""
     comment: str = ""
     job: str = ""
+    jobs: tuple[str, ...] = ()
     minions: Mapping[str, Any] = field(default_factory=dict)
     begun: float = 0.0
     duration: float = 0.0
@@ -269,6 +274,7 @@ class Progress:
             step.comment = str(data.get("comment") or "")
             step.reason = ""
             step.job = str(data.get("job") or step.job)
+            step.jobs = tuple(map(str, data.get("jobs") or ([step.job] if step.job else ())))
             step.minions = data.get("minions") or {}
             step.changes = tuple(data.get("changes") or ())
             step.duration = float(data.get("duration") or 0.0)
@@ -278,7 +284,7 @@ class Progress:
 
 _TONES: Final[Mapping[str, Tone]] = {
     "succeeded": "good", "failed": "bad", "refused": "bad", "timed out": "bad", "lost": "bad", "cancelled": "warn",
-    "would": "changed",
+    "would": "changed", "blocked": "warn",
 }  # fmt: skip
 
 
@@ -287,7 +293,7 @@ def _run_step_state(data: Mapping[str, Any]) -> str:
     if result is None:
         return "would"
     if data.get("ran") is False:
-        return "skipped" if result else "failed"
+        return "skipped" if result else "blocked"
     return "succeeded" if result else "failed"
 
 

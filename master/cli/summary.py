@@ -147,21 +147,25 @@ def _counted(states: Iterable[str]) -> str:
 def _run_step(step: RunStep) -> Line:
     marks: dict[str, tuple[str, Tone | None]] = {
         "succeeded": ("✓", "good"), "failed": ("✗", "bad"), "would": ("~", "changed"), "skipped": ("-", "dim"),
+        "blocked": ("·", "warn"),
     }  # fmt: skip
     mark, tone = marks.get(step.state, ("·", "dim"))
     changed = sum(1 for minion in step.minions.values() if minion.get("changed"))
     detail = f" on {short(step.minions)}" if step.minions else ""
     detail += f", {changed} changed" if changed else ""
     spent = f"  {span(step.duration)}" if step.duration else ""
-    comment = f"  {step.comment}" if step.comment and step.state != "failed" else ""
+    comment = f"  {' '.join(step.comment.split())}" if step.comment and step.state != "failed" else ""
     return f"{mark} {step.id}  {step.function}{detail}{spent}{comment}", tone
 
 
 def _failed_step(progress: Progress, step: RunStep) -> Iterator[Line]:
     yield f"FAILED step {step.id}  {step.function}", "bad"
-    yield from ((f"    {line}", None) for line in step.comment.strip().split("\n") if line)
-    job = progress.jobs.get(step.job)
-    if job is not None:
+    jobs = [progress.jobs[id] for id in step.jobs if id in progress.jobs]
+    told = tuple(f"{minion}: " for job in jobs for minion in job.minions)
+    for line in step.comment.strip().split("\n"):
+        if line and not (told and line.startswith(told)):
+            yield f"    {line}", None
+    for job in jobs:
         yield from ((f"    {text}", tone) for text, tone in failures(job))
 
 
@@ -241,6 +245,7 @@ def _step_document(step: RunStep) -> dict[str, Any]:
         "state": step.state,
         "comment": step.comment,
         "job": step.job,
+        "jobs": list(step.jobs),
         "minions": dict(step.minions),
         "duration": step.duration,
         "require": list(step.require),

@@ -131,8 +131,8 @@ def show(run: str) -> int:
         progress = run_view(found)
         assert progress.run is not None
         for step in progress.run.steps.values():
-            if step.job and step.state == "failed":
-                progress.jobs[step.job] = job_view(client.call("jobs.show", {"job": step.job}))
+            for job in step.jobs if step.state == "failed" else ():
+                progress.jobs[job] = job_view(client.call("jobs.show", {"job": job}))
     _print(invocation, progress, progress.run, code_of(progress.run))
     return exits.DONE
 

@@ -11,10 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from master.bus import Bus
-from master.jobs import Jobs
+from master.jobs import JobOutcome, Jobs
 from master.runs import journal, records, runners, steps
 from master.runs.engine import Engine
 from master.runs.naming import declared, names
+from master.runs.replay import replay
+from master.runs.sealed import Sealed
 from master.runs.shapes import (
     CancelJob,
     Cancelled,
@@ -39,6 +41,7 @@ from master.runs.shapes import (
 )
 from master.store import queries
 from master.store.store import Store, Transaction
+from master.vault import Vault
 from protocol.assignment import Assignment, decode_assignment
 from protocol.errors import InputError, RefusedError, StackmasterError
 from protocol.names import JobId, RunId, new_job_id
@@ -75,12 +78,16 @@ class _Live:
     side: set[asyncio.Task[None]] = field(default_factory=set)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def learn(self, outcome: JobOutcome) -> None:
+        """What minions gave in secret is told to nobody."""
+        self.scrubber.add(literals({minion: ended.value for minion, ended in outcome.minions.items()}))
+
 
 class Runs:
     """The orchestrations of this master. `present` are the minions here, `accepted` all that may come."""
 
     def __init__(
-        self, jobs: Jobs, bus: Bus, store: Store, compile: Compile, expand: ExpandTarget,
+        self, jobs: Jobs, bus: Bus, store: Store, compile: Compile, expand: ExpandTarget, vault: Vault,
         *, accepted: Callable[[], Collection[str]], present: Callable[[], Collection[str]],
     ) -> None:  # fmt: skip
         self._jobs = jobs
@@ -88,6 +95,7 @@ class Runs:
         self._store = store
         self._compile = compile
         self._expand = expand
+        self._vault = vault
         self._accepted = accepted
         self._present = present
         self._live: dict[RunId, _Live] = {}
@@ -117,7 +125,7 @@ class Runs:
         def write(tx: Transaction) -> None:
             first = tx.event(f"run/{run}/new", {**request, "user": user}, now, run)
             queries.insert_run(tx, run, now, user, request, first)
-            queries.append_journal(tx, run, now, records.beginning(encoded, now))
+            queries.append_journal(tx, run, now, Sealed(self._vault, run).beginning(encoded, now))
 
         await self._store.write(write)
         self._live[run] = live
@@ -174,18 +182,18 @@ class Runs:
 
     async def _resume(self, row: queries.RunRow, entries: Sequence[Mapping[str, Data]]) -> None:
         """Replay the journal, then do again what was asked for and not yet answered."""
-        assignment = decode_assignment(records.assignment(entries))
+        sealed = Sealed(self._vault, row.run)
+        assignment = decode_assignment(sealed.assignment(entries))
         live = self._make(row.run, assignment, bool(row.request.get("test")), row.user, set())
-        open, cancels = _Open(), set[JobId]()
-        live.engine.replaying(True)
-        open.note(live.engine.begin(records.begun(entries)), cancels)
-        for now, stored in records.events(entries):
-            event = await self._restored(stored)
-            open.answered(event)
-            open.note(live.engine.handle(event, now), cancels)
-        live.engine.replaying(False)
+
+        async def outcome(job: JobId) -> JobOutcome:
+            ended = sealed.with_values(await self._jobs.wait(job), entries)
+            live.learn(ended)
+            return ended
+
+        open = await replay(live.engine, entries, outcome)
         self._live[row.run] = live
-        effects: list[Effect] = [CancelJob(job) for job in cancels]
+        effects: list[Effect] = [CancelJob(job) for job in open.cancels]
         for key, effect in open.effects.items():
             if isinstance(effect, StartJob):
                 told = key in open.started
@@ -199,11 +207,6 @@ class Runs:
             else:
                 effects.append(effect)
         self._drive(live, effects)
-
-    async def _restored(self, stored: journal.Stored) -> RunEvent:
-        if isinstance(stored, journal.EndedJob):
-            return JobEnded(stored.key, await self._jobs.wait(stored.job))
-        return stored
 
     async def close(self) -> None:
         """Let go of all runs as they are; a new master takes them up."""
@@ -241,7 +244,7 @@ class Runs:
                 event = Tick()
             now = time.time()
             if isinstance(event, JobEnded):
-                live.scrubber.add(literals({id: ended.value for id, ended in event.outcome.minions.items()}))
+                live.learn(event.outcome)
             effects = live.engine.handle(event, now)
             await self._write(live, event, now, effects)
             self._carry_out(live, effects)
@@ -258,8 +261,11 @@ class Runs:
         finished = next((effect for effect in effects if isinstance(effect, Finished)), None)
         if isinstance(event, Tick) and not effects:
             return
+        values = Sealed(self._vault, live.run).values(event.outcome) if isinstance(event, JobEnded) else None
 
         def write(tx: Transaction) -> None:
+            if values is not None:
+                queries.append_journal(tx, live.run, now, values)
             if event is not None:
                 queries.append_journal(tx, live.run, now, journal.entry(event, now))
             for tell in tells:
@@ -348,29 +354,3 @@ class Runs:
             await self._jobs.cancel(job, live.user)
         except InputError:
             return  # it has ended by itself meanwhile
-
-
-@dataclass(slots=True)
-class _Open:
-    """During a replay: what was asked for and not yet answered, and the jobs that are known to have begun."""
-
-    effects: dict[Key, Effect] = field(default_factory=dict)
-    started: dict[Key, JobId] = field(default_factory=dict)
-
-    def answered(self, event: RunEvent) -> None:
-        """An event of the journal."""
-        if isinstance(event, JobStarted):
-            self.started[event.key] = event.job
-        elif not isinstance(event, Tick | Cancelled | EventSeen):
-            self.effects.pop(event.key, None)
-
-    def note(self, effects: Sequence[Effect], cancels: set[JobId]) -> None:
-        """What the engine asked for then."""
-        for effect in effects:
-            match effect:
-                case StartJob(key, _) | Expand(key, _, _) | Listen(key, _) | StartRunner(key, _):
-                    self.effects[key] = effect
-                case Unlisten(key) | CancelRunner(key):
-                    self.effects.pop(key, None)
-                case CancelJob(job):
-                    cancels.add(job)

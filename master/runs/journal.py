@@ -1,6 +1,7 @@
 """The journal of a run: what it was made of, and every event it took in, so that a new master can replay it.
 
-Outcomes of jobs are not copied: they are read again from the jobs themselves. What was secret in them is gone then.
+Outcomes of jobs are not copied: they are read again from the jobs themselves, what was secret in them from sealed
+entries beside.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from protocol.errors import StateError
-from protocol.secrets import UNKNOWN, Secret
+from protocol.secrets import MASK, UNKNOWN, Secret
 
 if TYPE_CHECKING:
     from protocol.data import Data
@@ -18,8 +18,8 @@ _REFERENCE: Final = re.compile(r"\$\{steps\.([^{}]+)\}")
 class Outputs:
     """The values of ended steps, by step and minion; in memory only, since they may be secret.
 
-    `replaying`: an earlier master's run is gone through again. What was secret is gone, so whatever leads nowhere is
-    taken as unknown: the step that used it has begun already.
+    `replaying`: an earlier master's run is gone through again. Some of what was secret may be gone, so whatever leads
+    nowhere is taken as unknown: the step that used it has begun already.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Outputs:
             if self.replaying:
                 return Secret(UNKNOWN)
             if self._replayed:
-                help = "what a step gave in secret is not kept over a restart of the master; run it again"
+                help = "what a step gave in secret while the master was away is not kept; run it again"
                 raise StateError(error.message, help=help) from None
             raise
 
@@ -102,6 +102,13 @@ def _longest(parts: Sequence[str], names: Mapping[str, object]) -> str | None:
     return None
 
 
+def _kept(reference: str, value: Data) -> Data:
+    """`value`, unless it was secret and only its mask was kept. Raises StateError."""
+    if value == MASK and not isinstance(value, Secret):
+        raise StateError(f"{reference}: the value is secret and was not kept", help="run it again")
+    return value
+
+
 def _walk(reference: str, value: Data, path: Sequence[str]) -> Data:
     """What lies at `path` inside `value`; keys may hold dots, lists take numbers. Raises StateError."""
     while path:
@@ -114,5 +121,5 @@ def _walk(reference: str, value: Data, path: Sequence[str]) -> Data:
         elif isinstance(value, list | tuple) and path[0].isdigit() and int(path[0]) < len(value):
             value, path = value[int(path[0])], path[1:]
         else:
-            raise StateError(f"{reference}: there is no {path[0]!r} in {type(value).__name__}")
-    return value
+            raise StateError(f"{reference}: there is no {path[0]!r} in {type(_kept(reference, value)).__name__}")
+    return _kept(reference, value)

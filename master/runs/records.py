@@ -6,33 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from master.runs import journal
+from master.runs.sealed import SEALED
 from master.store import queries
 from master.store.keyring import Rows
 from master.store.queries import RunRow
 from master.store.store import Transaction
-from protocol.errors import StackmasterError, StoreError
+from protocol.errors import StackmasterError
 from protocol.names import JobId, RunId
 
 if TYPE_CHECKING:
     from protocol.data import Data
 
 
-def beginning(assignment: bytes, now: float) -> dict[str, Data]:
-    """The first entry: what the run is made of, and when it begins."""
-    return {"what": "assignment", "now": now, "assignment": assignment}
-
-
 def told(step: str, what: str, data: Mapping[str, Data], now: float) -> dict[str, Data]:
     """What was told of a step."""
     return {"what": "told", "step": step, "state": what, "data": data, "at": now}
-
-
-def assignment(entries: Sequence[Mapping[str, Data]]) -> bytes:
-    """The assignment a run is made of. Raises StoreError."""
-    found = entries[0].get("assignment") if entries else None
-    if not isinstance(found, bytes):
-        raise StoreError("the journal of a run has no beginning")
-    return found
 
 
 def begun(entries: Sequence[Mapping[str, Data]]) -> float:
@@ -47,11 +35,12 @@ def events(entries: Sequence[Mapping[str, Data]]) -> Iterator[tuple[float, journ
 
 def end(tx: Transaction, run: RunId, state: str, now: float) -> None:
     """The run is over: told and stored; what it was made of may hold secrets and goes."""
-    steps = {step: dict(news) for step, news in _latest(entry for _, _, entry in queries.journal(tx, run)).items()}
+    entries = [(number, entry) for number, _, entry in queries.journal(tx, run)]
+    steps = _latest(entry for _, entry in entries)
     told = {step: {"result": news.get("result"), "comment": news.get("comment", "")} for step, news in steps.items()}
     tx.event(f"run/{run}/ended", {"state": state, "steps": cast("Data", told)}, now, run)
     queries.end_run(tx, run, state, now)
-    queries.forget_journal_beginning(tx, run)
+    queries.forget_journal(tx, run, [number for number, entry in entries if entry.get("what") in SEALED])
 
 
 def broken(tx: Transaction, row: RunRow, error: StackmasterError, now: float) -> None:

@@ -151,9 +151,10 @@ def append_journal(rows: Rows, run: RunId, at: float, entry: Mapping[str, Data])
     return int(row[0])
 
 
-def forget_journal_beginning(rows: Rows, run: RunId) -> None:
-    """Remove the first entry of a run's journal: what the run was made of."""
-    rows.execute("DELETE FROM journal WHERE run = ? AND number = 1", (run,))
+def forget_journal(rows: Rows, run: RunId, numbers: Iterable[int]) -> None:
+    """Remove entries of a run's journal."""
+    for number in numbers:
+        rows.execute("DELETE FROM journal WHERE run = ? AND number = ?", (run, number))
 
 
 def journal(rows: Rows, run: RunId) -> list[tuple[int, float, Mapping[str, Data]]]:

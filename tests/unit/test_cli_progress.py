@@ -198,7 +198,7 @@ def test_a_failed_run_says_which_step_why_and_what_was_not_reached() -> None:
     told = texts(summary.of_run(progress, progress.run))
     assert told.startswith("FAILED step gate  gate.until\n    waited 30 s")
     assert "✓ prepare  salt.state on osd1, 1 changed  4.0 s" in told
-    assert f"run {RUN} failed in 41 s: 1 succeeded, 2 failed" in told
+    assert f"run {RUN} failed in 41 s: 1 succeeded, 1 failed, 1 blocked" in told
     assert "next: stackmaster runs show 00beef" in told
 
 

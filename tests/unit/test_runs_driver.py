@@ -13,10 +13,13 @@ import pytest
 from master.bus import Bus
 from master.jobs import JobOutcome, JobRequest, Jobs, MinionOutcome
 from master.runs.driver import Runs
+from master.store import queries
 from master.store.store import Event, Store, Transaction
+from master.vault import Vault
 from protocol import codec
 from protocol.assignment import Assignment, Chunk
 from protocol.errors import InputError, SlsError
+from protocol.identity import generate
 from protocol.names import JobId, RunId
 from protocol.results import JobState
 from protocol.secrets import Secret
@@ -74,6 +77,7 @@ class House:
 
     def __init__(self, folder: Path, chunks: list[Chunk], answer: Answer) -> None:
         self.chunks = chunks
+        self.vault = Vault(generate())
         self.store = Store(folder / "db")
         self.store.open()
         self.bus = Bus(self.store)
@@ -82,7 +86,7 @@ class House:
 
     def made(self, store: Store | None = None) -> Runs:
         return Runs(
-            cast(Jobs, self.jobs), self.bus, store or self.store, self.compile, self.expand,
+            cast(Jobs, self.jobs), self.bus, store or self.store, self.compile, self.expand, self.vault,
             accepted=lambda: ["m1", "m2"], present=lambda: ["m1"],
         )  # fmt: skip
 
@@ -316,12 +320,21 @@ def test_after_a_crash_the_run_goes_on_and_no_job_begins_twice(tmp_path: Path, n
     driven(tmp_path, crash_chunks(), play)
 
 
-def test_a_secret_that_a_restart_lost_is_named_and_not_guessed(tmp_path: Path) -> None:
-    lost = [False]
+SECRET_CHUNKS = [call("keys"), call("hold", "test.version"), call("use", "test.true", arg=["${steps.keys.*.key}"])]
+
+
+def secretive(lost: list[bool]) -> Answer:
+    """Minions whose answer is secret, and of which the store tells only the mask once it is lost."""
 
     def answer(request: JobRequest) -> Mapping[str, MinionOutcome]:
-        value: Any = None if lost[0] else {"key": Secret("given-secret")}
+        value: Any = "***" if lost[0] else {"key": Secret("given-secret")}
         return {"m1": MinionOutcome(JobState.SUCCEEDED, "", value, ())}
+
+    return answer
+
+
+def test_what_steps_gave_in_secret_survives_a_restart_sealed_and_goes_with_the_run(tmp_path: Path) -> None:
+    lost = [False]
 
     async def play(house: House) -> None:
         house.jobs.held = {"test.version"}
@@ -332,13 +345,35 @@ def test_a_secret_that_a_restart_lost_is_named_and_not_guessed(tmp_path: Path) -
         house.runs = house.made()
         await house.runs.resume()
         house.jobs.release("test.version")
+        assert await house.ended(run) == "succeeded"
+        used = list(house.jobs.requests.values())[-1].args
+        assert used == ("given-secret",) and isinstance(used[0], Secret)
+        entries = await house.store.read(lambda rows: queries.journal(rows, run))
+        assert not [entry for _, _, entry in entries if "sealed" in entry]
+        files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert b"given-secret" not in files
+
+    driven(tmp_path, SECRET_CHUNKS, play, secretive(lost))
+
+
+def test_a_secret_that_was_lost_is_named_and_not_guessed(tmp_path: Path) -> None:
+    lost = [False]
+
+    async def play(house: House) -> None:
+        house.jobs.held = {"test.ping"}
+        run = await house.start()
+        await until(lambda: len(house.jobs.requests) == 1)
+        await house.runs.close()
+        lost[0] = True
+        house.runs = house.made()
+        await house.runs.resume()
+        house.jobs.release("test.ping")
         assert await house.ended(run) == "failed"
         shown: Any = await house.runs.show(run)
-        assert "not kept over a restart" in shown["steps"][2]["comment"]
+        assert "secret and was not kept" in shown["steps"][2]["comment"]
         assert len(house.jobs.requests) == 2
 
-    chunks = [call("keys"), call("hold", "test.version"), call("use", "test.true", arg=["${steps.keys.*.key}"])]
-    driven(tmp_path, chunks, play, answer)
+    driven(tmp_path, SECRET_CHUNKS, play, secretive(lost))
 
 
 def test_a_journal_that_cannot_be_read_fails_its_run_and_no_other(tmp_path: Path) -> None:
