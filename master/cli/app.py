@@ -23,6 +23,8 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "events": ("master.cli.verbs_events:events", "The event log: tail"),
     "target": ("master.cli.verbs_target:target", "Show whom a target expression means"),
     "compile": ("master.cli.verbs_local:compile_", "Compile states and print the chunks"),
+    "check": ("master.cli.verbs_check:check", "Check a state tree without a minion"),
+    "fmt": ("master.cli.verbs_fmt:fmt", "Format SLS files that are plain YAML"),
     "doc": ("master.cli.verbs_doc:doc", "Describe a state or function"),
     "config": ("master.cli.verbs_config:config", "Configuration: check, show"),
     "status": ("master.cli.verbs_status:status", "Is the master well, and what is it doing"),

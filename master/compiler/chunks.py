@@ -45,6 +45,7 @@ class Chunks:
         self._lookup = on_master if self._on_master else tree.known_state
         self._request = request
         self.blobs = Blobs()
+        self.warnings: list[str] = []
         self._settler = Settler(guard, scrubber, known_secrets)
         self._files = Files(session, data, guard, self.blobs)
 
@@ -63,28 +64,33 @@ class Chunks:
                 errors.append(error)
         raise_all(errors)
         resolver = Resolver(lows, loaded, strict=self._strict)
-        requisites = [resolver.requisites(position, watch) for position, watch in enumerate(watches)]
+        requisites = resolver.all(watches)
         raise_all(resolver.errors)
+        self.warnings += resolver.warnings
         finished = [replace(chunk, requisites=found) for chunk, found in zip(chunks, requisites, strict=True)]
-        return arrange(finished, [low.order for low in lows])
+        return arrange(finished, [low.order for low in lows], [low.written for low in lows])
 
     def mistakes(self, lows: list[Low], loaded: Iterable[str]) -> list[SlsError]:
         """Everything that is wrong with `lows`, each once, whether or not it would stop the compilation."""
         found: list[SlsError] = []
+        chunks: list[Chunk] = []
+        ids = {low.declaration.id for low in lows}
         for low in lows:
-            values = {name: argument.value for name, argument in low.arguments.items()}
             try:
-                parted(low, known_state(low, self._lookup), values)
+                known = known_state(low, self._lookup)
+                chunks.append(self._chunk(low, known, ids))
+                parted(low, known, {name: argument.value for name, argument in low.arguments.items()})
             except SlsError as error:
                 found += apart(error)
         resolver = Resolver(lows, loaded, strict=True)
-        for position in range(len(lows)):
-            resolver.requisites(position, True)
+        requisites = [resolver.requisites(position, True) for position in range(len(lows))]
         found += resolver.errors
-        try:
-            self.arranged(lows, loaded)
-        except SlsError as error:
-            found += apart(error)
+        if len(chunks) == len(lows) and not resolver.errors:
+            finished = [replace(chunk, requisites=each) for chunk, each in zip(chunks, requisites, strict=True)]
+            try:
+                arrange(finished, [low.order for low in lows], [low.written for low in lows])
+            except SlsError as error:
+                found += apart(error)
         return list({str(error): error for error in found}.values())
 
     def custom(self, chunks: Iterable[Chunk], pillar: Mapping[str, Data]) -> Custom | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import states
 from master.compiler.blobs import Blobs
 from master.compiler.chunks import Chunks
 from master.compiler.custom import CustomTree, travelling
@@ -16,14 +15,14 @@ from master.compiler.low import Low, lower
 from master.compiler.merge import update
 from master.compiler.outward import Answers, Outward
 from master.compiler.pillar import Pillar
-from master.compiler.reads import Reads
+from master.compiler.reads import Reads, Recorded
 from master.compiler.render import Session
 from master.compiler.reported import Guard, holds_reported, mark
 from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Request, Roots
 from master.compiler.roots import FileRoots
 from master.compiler.secretwords import SecretWords
 from master.compiler.settle import Settler
-from master.compiler.several import SeveralErrors
+from master.compiler.several import SeveralErrors, apart
 from master.compiler.sls import High, Loader
 from master.compiler.top import Tops, TopTarget
 from master.compiler.treefunctions import TreeFunctions
@@ -69,6 +68,18 @@ def compile_pillar(request: Request, answers: Answers | None = None) -> Mapping[
     return compilation.telling(lambda: compilation.pillar()[1])
 
 
+def compile_recorded(request: Request, answers: Answers | None = None) -> tuple[Compiled, Recorded]:
+    """As `compile_assignment`, with all that was read. Raises SlsError."""
+    compilation = _Compilation(request, answers)
+    return compilation.telling(compilation.compiled), compilation.recorded()
+
+
+def pillar_recorded(request: Request, answers: Answers | None = None) -> tuple[Mapping[str, Data], Recorded]:
+    """As `compile_pillar`, with all that was read. Raises SlsError."""
+    compilation = _Compilation(request, answers)
+    return compilation.telling(lambda: compilation.pillar()[1]), compilation.recorded()
+
+
 def compile_call(request: Request, answers: Answers | None = None) -> CompiledCall:
     """What the tree's own code has for a call of `request.function`. Raises SlsError."""
     compilation = _Compilation(request, answers)
@@ -95,6 +106,7 @@ class _Compilation:
         self._guard = Guard()
         self._reads = Reads()
         self._outward = Outward(answers, self._guard, self._reads)
+        self._first_reads = self._reads
         self._scrubber = Scrubber()
         self._warnings: list[str] = []
         self._grains: dict[str, Any] = mark(dict(request.grains) | {"id": request.minion})
@@ -109,16 +121,25 @@ class _Compilation:
         except InputError as error:
             raise self._told(error) from None
 
+    def recorded(self) -> Recorded:
+        """What was read so far."""
+        if self._first_reads is self._reads:
+            return self._reads.recorded()
+        return self._first_reads.and_then(self._reads)
+
     def compiled(self) -> Compiled:
         """The whole: pillar, states, blobs."""
         pillar, marked = self.pillar()
         request = self._request
+        self._reads = Reads()
+        self._outward = self._outward.reading(self._reads)
         session = self._session(self._state_roots(), pillar)
         high = self._loaded(session, pillar)
-        data = {"pillar": pillar, "grains": self._grains}
-        chunks = Chunks(request, session, data, self._guard, self._scrubber, literals(marked), self._tree())
-        lows = lower(high, strict=request.options.strict_requisites)
+        chunks = Chunks(request, session, session.data, self._guard, self._scrubber, literals(marked), self._tree())
+        lows = lower(high, strict=request.options.strict_requisites, warn=self._warn)
         arranged = chunks.arranged(lows, [sls for _, sls in high.files])
+        for warning in chunks.warnings:
+            self._warn(warning)
         warnings = tuple(self._shown(warning)[:_LONGEST_ERROR] for warning in self._warnings)
         custom = chunks.custom(arranged, marked)
         if custom is not None:
@@ -131,11 +152,16 @@ class _Compilation:
         pillar, marked = self.pillar()
         request = self._request
         session = self._session(self._state_roots(), pillar)
-        high = self._loaded(session, pillar)
+        errors: list[SlsError] = []
+        high = self._loaded(session, pillar, errors)
         data = {"pillar": pillar, "grains": self._grains}
         chunks = Chunks(request, session, data, self._guard, self._scrubber, literals(marked), self._tree())
-        lows = lower(high, strict=request.options.strict_requisites)
-        errors = chunks.mistakes(lows, [sls for _, sls in high.files])
+        lows: list[Low] = []
+        try:
+            lows = lower(high, strict=request.options.strict_requisites)
+        except SlsError as error:
+            errors += apart(error)
+        errors += chunks.mistakes(lows, [sls for _, sls in high.files])
         return Examined(lows, high, [self._told(error) for error in errors], [self._shown(w) for w in self._warnings])
 
     def tops(self, of: Literal["states", "pillar"]) -> list[TopTarget]:
@@ -202,9 +228,9 @@ class _Compilation:
         asked = Asked(self._request.minion, self._request.environment, pillar, self._request.nodegroups)
         return Sources(trees, self._words, self._scrubber).given(asked)
 
-    def _loaded(self, session: Session, pillar: Mapping[str, Any]) -> High:
+    def _loaded(self, session: Session, pillar: Mapping[str, Any], mistakes: list[SlsError] | None = None) -> High:
         request = self._request
-        loader = Loader(session)
+        loader = Loader(session, mistakes)
         if request.sls:
             for sls in request.sls:
                 for name in session.roots(request.environment).matching_sls(sls):
@@ -223,16 +249,10 @@ class _Compilation:
 
     def _session(self, roots: Mapping[str, FileRoots], pillar: dict[Any, Any]) -> Session:
         request = self._request
-        opts: dict[str, Any] = {
-            "id": request.minion,
-            "saltenv": request.environment,
-            "test": False,
-            **request.options.opts,
-        }
         reads, outward = self._reads, self._outward
         grains = Watched("grains", self._grains, reads)
         seen = Watched("pillar", pillar, reads)
-        watched = Watched("opts", opts, reads)
+        watched = Watched("opts", request.opts(), reads)
         functions = Functions(request.minion, grains, seen, watched, request.nodegroups, self._warn, reads)
         own = lambda: self._tree().names("modules")  # noqa: E731
         salt = functions.map(outward, TreeFunctions(roots, request.environment).map(), own)
@@ -244,14 +264,17 @@ class _Compilation:
         )  # fmt: skip
 
     def _pillar_roots(self) -> dict[str, FileRoots]:
-        return {name: FileRoots(paths, name) for name, paths in self._request.roots.pillar.items()}
+        return self._roots("pillar", self._request.roots.pillar)
 
     def _state_roots(self) -> dict[str, FileRoots]:
-        given = self._request.roots
-        directories = dict(given.states)
-        if given.formulas:
-            directories["base"] = (*directories.get("base", ()), *_formulas())
-        return {name: FileRoots(paths, name) for name, paths in directories.items()}
+        return self._roots("states", self._request.roots.state_directories())
+
+    def _roots(self, tree: str, directories: Mapping[str, tuple[Path, ...]]) -> dict[str, FileRoots]:
+        note = self._reads.file
+        return {
+            name: FileRoots(paths, name, lambda verb, of, told, name=name: note((tree, name, verb, of), told))  # type: ignore[misc]
+            for name, paths in directories.items()
+        }
 
     def _warn(self, message: str) -> None:
         if len(self._warnings) < _MOST_WARNINGS:
@@ -264,8 +287,3 @@ class _Compilation:
 
     def _shown(self, text: str) -> str:
         return self._scrubber.text(self._guard.text(text))
-
-
-def _formulas() -> list[Path]:
-    """The directory of the formulas that come with the product."""
-    return [Path(path) / "formulas" for path in states.__path__]

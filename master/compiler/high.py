@@ -40,7 +40,10 @@ class Reference:
 
 @dataclass(slots=True)
 class Declaration:
-    """One state under one id. `fun` is empty only in an `extend` that leaves the function as it is."""
+    """One state under one id. `fun` is empty only in an `extend` that leaves the function as it is.
+
+    `given` are its `_in` forms and `use`, once they have become requisites and arguments of others.
+    """
 
     id: str
     state: str
@@ -52,6 +55,7 @@ class Declaration:
     references: list[Reference] = field(default_factory=list)
     order: int | None = None
     included_from: list[str] = field(default_factory=list)
+    given: list[Reference] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -133,8 +137,8 @@ class Reader:
             return Inclusion(str(key), "", where, dict(value))
         raise SlsError("an item of 'include' must be 'name', 'environment: name' or 'name: {defaults: …}'", where=where)
 
-    def content(self, data: Map) -> Content:
-        """The declarations, extends and exclusions of the file."""
+    def content(self, data: Map, mistakes: list[SlsError] | None = None) -> Content:
+        """The declarations, extends and exclusions of the file; with `mistakes`, what is wrong is added to them."""
         content = Content()
         errors: list[SlsError] = []
         for identifier, body in data.items():
@@ -149,7 +153,10 @@ class Reader:
                     content.declarations += self._declared(data, identifier, body, extending=False)
             except SlsError as error:
                 errors.append(error)
-        raise_all(errors)
+        if mistakes is None:
+            raise_all(errors)
+        else:
+            mistakes += errors
         return content
 
     def _extends(self, data: Map, body: Any) -> list[Declaration]:
@@ -196,7 +203,9 @@ class Reader:
                 message = f"the id {identifier!r} declares {declaration.state!r} twice"
                 raise self._error(message, body, key, "give each an id of its own, and a 'name'")
             found[declaration.state] = declaration
-        return list(found.values())
+        # Salt moves `module.function:` behind the keys that name no function
+        dotted = {str(key).partition(".")[0] for key in body if "." in str(key)}
+        return sorted(found.values(), key=lambda declaration: declaration.state in dotted)
 
     def _shape(self, identifier: str, body: Any) -> str:
         if body is None or body == {}:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from master.compiler.high import Content, Declaration, Exclusion, Inclusion, Reader
 from master.compiler.render import Document, Session
+from master.compiler.several import apart
 from protocol.errors import SlsError, Where
 
 _FIRST_ORDER = 10000
@@ -31,10 +32,11 @@ class High:
 
 
 class Loader:
-    """Loads SLS files with what they include into one High. Raises SlsError."""
+    """Loads SLS files with what they include into one High. Raises SlsError; with `mistakes`, adds errors to them."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, mistakes: list[SlsError] | None = None) -> None:
         self._session = session
+        self._mistakes = mistakes
         self._order = _FIRST_ORDER
         self._first: dict[str, Declaration] = {}
         self.high = High()
@@ -58,7 +60,7 @@ class Loader:
             included += self._include(environment, document, inclusion)
         for declaration in included:
             declaration.included_from.append(sls)
-        return self._add(reader.content(document.data)) + included
+        return self._add(reader.content(document.data, self._mistakes)) + included
 
     def _document(self, environment: str, sls: str, where: Where | None) -> Document:
         roots = self._session.roots(environment, where)
@@ -77,8 +79,16 @@ class Loader:
         names = self._session.roots(target, inclusion.where).matching_sls(name)
         self.high.inclusions.append((inclusion.where, tuple(names)))
         for sls in names:
-            found += self._load(target, sls, inclusion.where)
+            try:
+                found += self._load(target, sls, inclusion.where)
+            except SlsError as error:
+                self._tell(error)
         return found
+
+    def _tell(self, error: SlsError) -> None:
+        if self._mistakes is None:
+            raise error
+        self._mistakes += apart(error)
 
     def _add(self, content: Content) -> list[Declaration]:
         for declaration in content.declarations:
@@ -88,7 +98,8 @@ class Loader:
             other = self._first.setdefault(declaration.id, declaration)
             if (other.sls, other.environment) != (declaration.sls, declaration.environment):
                 message = f"the id {declaration.id!r} is already declared in {other.where}"
-                raise SlsError(message, where=declaration.where, help="give one of them another id, or use 'extend'")
+                help = "give one of them another id, or use 'extend'"
+                self._tell(SlsError(message, where=declaration.where, help=help))
         self.high.extends += content.extends
         self.high.exclusions += content.exclusions
         return content.declarations
@@ -99,12 +110,17 @@ def resolved(name: str, document: Document) -> str | None:
 
     None when it goes up beyond the top.
     """
+    return full_name(name, document.sls, document.file)
+
+
+def full_name(name: str, sls: str, file: str) -> str | None:
+    """As `resolved`, of a name that the file `file` of the SLS `sls` includes."""
     if not name.startswith("."):
         return name.replace("/", ".")
     rest = name.lstrip(".")
     levels = len(name) - len(rest)
-    parts = document.sls.split(".")
-    if not document.file.endswith("/init.sls"):
+    parts = sls.split(".")
+    if not file.endswith("/init.sls"):
         parts.pop()
     if levels - 1 > len(parts):
         return None
