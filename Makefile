@@ -1,7 +1,7 @@
 # Thin targets; each does its own set-up. `make demo` runs the main job, `make test` passes the tests.
 PY := .venv/bin/python
 
-.PHONY: demo test check lab-ceph bench venv clean
+.PHONY: demo test check conformance lab-ceph bench venv clean
 
 venv:
 	@packaging/venv.sh
@@ -17,6 +17,9 @@ check: venv
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --config setup.cfg
+
+conformance: venv
+	@$(PY) -m tests.conformance $(FILES)
 
 lab-ceph: venv
 	@$(PY) -m pytest -q -s -m lab tests/lab/test_ceph_deploy.py

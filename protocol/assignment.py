@@ -37,6 +37,10 @@ class Chunk:
     function's own arguments (without `name`); `options` the state-global ones (`unless`, `onlyif`, `creates`,
     `check_cmd`, `retry`, `failhard`, `parallel`, `timeout`, `order`, …). `sources` maps each `salt://` source
     that the arguments name to its content; for a template it is the rendered content.
+
+    A chunk that others have as `prereq` has a trial, a dry run before these: `trial` is its place, counted from 0, in
+    the sequence of all trials and chunks (-1: none); `trial_needs` are the positions of the chunks whose trials must
+    come before it.
     """
 
     state: str
@@ -50,6 +54,8 @@ class Chunk:
     sources: Mapping[str, BlobRef] = field(default_factory=dict)
     file: str = ""
     line: int = 0
+    trial: int = -1
+    trial_needs: tuple[int, ...] = ()
 
     @property
     def function(self) -> str:

@@ -9,7 +9,8 @@ may start everything that is `ready` at once. The caller does what a Decision sa
         Skip, Fail                walk.finished(position, not_called(walk.chunk(position), decision, now))
         Pretest                   walk.started(position), plan it as a dry run, walk.tested(position, result)
 
-The rules are Salt 3008's, save that a reference which nothing answers to fails its own chunk only (Salt 3006).
+The rules are Salt 3008's, save that a reference which nothing answers to fails its own chunk only (Salt 3006); in a
+strict compilation there is none.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ class Walk:
         self._needs = [_needs(chunk) for chunk in self._chunks]
         self._testers: dict[int, list[int]] = {}
         self._check_sequence()
+        self._sequence = _sequence(self._chunks, self._testers)
+        self._reserved: dict[int, int] = {}
+        self._settled: set[int] = set()
         self._results: dict[int, StepResult] = {}
         self._foretold: dict[int, StepResult] = {}
         self._busy: set[int] = set()
@@ -107,17 +111,22 @@ class Walk:
         return Chunk("Listen_Error", "Listen_Error", f"listen_{name}", f"listen_{kind}", "")
 
     def next(self) -> tuple[int, Decision] | None:
-        """The first step that may start now; None when there is none (all done, or all under way)."""
-        return next(self._candidates(), None)
+        """The first step that may start now; None when there is none: all done, or what is next waits for what is
+        under way. Only chunks with the option `parallel` let later ones go first while they wait."""
+        return next(self._candidates(overtaking=False), None)
 
     def ready(self) -> list[tuple[int, Decision]]:
         """Every step that may start now, in execution order; each once."""
-        return list(dict(self._candidates()).items())
+        return list(dict(self._candidates(overtaking=True)).items())
 
     # --- what the caller reports ------------------------------------------------------------------------------
 
-    def started(self, position: int) -> None:
-        """The step at `position` is under way (a Pretest when that is what was decided)."""
+    def started(self, position: int, *, numbered: bool = False) -> None:
+        """The step at `position` is under way (a Pretest when that is what was decided). With `numbered` its number
+        is taken now, as Salt numbers what runs in parallel; else when it is finished."""
+        if numbered:
+            self._reserved[position] = self._number
+            self._number += 1
         if position < len(self._chunks) and self._pretest_due(position):
             self._testing.add(position)
         else:
@@ -130,56 +139,65 @@ class Walk:
 
     def finished(self, position: int, result: StepResult, *, calls: int = 1) -> StepResult:
         """The step at `position` is over after `calls` calls. Gives `result` with its number."""
-        self._busy.discard(position)
-        self._number += calls
-        numbered = replace(result, number=self._number - 1)
-        self._results[position] = numbered
-        if not self._test and result.result is False and self._failhard(self.chunk(position)):
-            self._stopped = True
-            if self._afterwards is not None:
-                self._afterwards = {p: left for p, left in self._afterwards.items() if not isinstance(left, Listen)}
+        if position < len(self._chunks) and self._pretest_due(position):
+            self._settled.add(position)
+        if position not in self._reserved:
+            self._number += calls
+        numbered = replace(result, number=self._reserved.pop(position, self._number - 1))
+        self._over(position, numbered)
         return numbered
 
     def resumed(self, position: int, result: StepResult) -> None:
         """The step at `position` ended in an earlier life of this run, with this result."""
-        self.finished(position, result)
+        self._over(position, result)
         self._number = max(self._number, result.number + 1)
+
+    def _over(self, position: int, result: StepResult) -> None:
+        self._busy.discard(position)
         self._results[position] = result
+        if not self._test and result.result is False and self._failhard(self.chunk(position)):
+            self._stopped = True
+            if self._afterwards is not None:
+                self._afterwards = {p: left for p, left in self._afterwards.items() if not isinstance(left, Listen)}
 
     # --- how it decides ---------------------------------------------------------------------------------------
 
-    def _candidates(self) -> Iterator[tuple[int, Decision]]:
+    def _candidates(self, *, overtaking: bool) -> Iterator[tuple[int, Decision]]:
         if not self._stopped:
-            while self._first < len(self._chunks) and self._first in self._results:
+            while self._first < len(self._sequence) and self._passed(*self._sequence[self._first]):
                 self._first += 1
-            for position in range(self._first, len(self._chunks)):
-                yield from self._at(position)
-        if not self._busy and not self._testing and (self._stopped or self._first == len(self._chunks)):
+            for position, trial in self._sequence[self._first :]:
+                if self._passed(position, trial) or position in self._busy or position in self._testing:
+                    continue
+                decision = self._at(position, trial)
+                if decision is not None:
+                    yield position, decision
+                elif not overtaking and not self._chunks[position].options.get("parallel"):
+                    return
+        if not self._busy and not self._testing and (self._stopped or self._first == len(self._sequence)):
             if self._afterwards is None:
                 self._afterwards = dict(self._listeners())
             for position, decision in self._afterwards.items():
                 if position not in self._results:
                     yield position, decision
 
-    def _test_of(self, target: int) -> Iterator[tuple[int, Decision]]:
-        """The dry run of `target`, or those that must come before it in a chain of prereqs."""
-        if target in self._testing:
-            return
-        due = [further for further in self._needs[target].get("prereq", ()) if self._pretest_due(further)]
-        for further in due:
-            yield from self._test_of(further)
-        if not due and self._complete(self._needs[target]):
-            yield target, self._decide(target, self._needs[target])
+    def _passed(self, position: int, trial: bool) -> bool:
+        """Whether nothing is left to do at one place of the sequence."""
+        return not self._pretest_due(position) if trial else position in self._results
 
-    def _at(self, position: int) -> Iterator[tuple[int, Decision]]:
-        """What may start at one position: the dry runs that its prereqs want, or itself."""
-        if position in self._results or position in self._busy or position in self._testing:
-            return
-        due = [target for target in self._needs[position].get("prereq", ()) if self._pretest_due(target)]
-        for target in due:
-            yield from self._test_of(target)
-        if not due and self._complete(self._before(position)):
-            yield position, self._decide(position, self._before(position))
+    def _at(self, position: int, trial: bool) -> Decision | None:
+        """What may start at one place of the sequence, a chunk or its trial; None when it must wait."""
+        needs = self._trial_needs(position) if trial else self._before(position)
+        if trial != self._pretest_due(position) or not self._complete(needs):
+            return None
+        return self._decide(position, needs)
+
+    def _trial_needs(self, position: int) -> dict[str, tuple[int, ...]]:
+        """The needs of a trial: those of the chunk; of its prereqs those whose own trials come before."""
+        needs, chunk = dict(self._needs[position]), self._chunks[position]
+        all_of_them = needs.pop("prereq", ())
+        prereqs = chunk.trial_needs if chunk.trial >= 0 else all_of_them
+        return {**needs, "prereq": prereqs} if prereqs else needs
 
     def _pretest_due(self, target: int) -> bool:
         """Whether `target` must be planned as a dry run first: a chunk with a prereq on it has not run."""
@@ -230,28 +248,34 @@ class Walk:
             return Skip(foretold.comment, foretold.result, ran=True)
         names = []
         for target in (target for targets in needs.values() for target in targets):
-            outcomes = (self._foretold.get(target), self._results.get(target))
+            known = self._foretold.get(target) or self._results.get(target)
             name = f"{self._chunks[target].sls}.{self._chunks[target].id}"
-            if name not in names and any(known and known.result is False for known in outcomes):
+            if name not in names and known is not None and known.result is False:
                 names.append(name)
         return Fail("One or more requisite failed: " + ", ".join(names))
 
     # --- listeners --------------------------------------------------------------------------------------------
 
     def _listeners(self) -> Iterator[tuple[int, Decision]]:
-        """Each chunk that listens to one that changed, once; whether it was itself called does not matter."""
+        """Each chunk that listens to one that changed, once; whether it was itself called does not matter, save that
+        Salt drops what was not called because its trial for a prereq said so."""
         size = len(self._chunks)
         heard: dict[int, list[int]] = {}
-        for position, chunk in enumerate(self._chunks):
-            for requisite in chunk.requisites:
-                for target in requisite.targets:
-                    listener, source = (position, target) if requisite.kind == "listen" else (target, position)
-                    if requisite.kind in ("listen", "listen_in") and self._changed(source):
-                        heard.setdefault(size + listener, []).append(source)
+        for position, kind, target in self._listening():
+            listener, source = (position, target) if kind == "listen" else (target, position)
+            if self._changed(source) and listener not in self._settled:
+                heard.setdefault(size + listener, []).append(source)
         for position, sources in heard.items():
             yield position, Listen(tuple(sources))
         for index, reference in enumerate(self._unheard()):
             yield 2 * size + index, Skip(f"Referenced state {reference} does not exist", result=False, ran=True)
+
+    def _listening(self) -> Iterator[tuple[int, str, int]]:
+        for position, chunk in enumerate(self._chunks):
+            for kind in ("listen", "listen_in"):
+                for requisite in chunk.requisites:
+                    if requisite.kind == kind:
+                        yield from ((position, kind, target) for target in requisite.targets)
 
     def _changed(self, position: int) -> bool:
         result = self._results.get(position)
@@ -280,6 +304,26 @@ class Walk:
                         )
                     if prereq and position not in self._testers.setdefault(target, []):
                         self._testers[target].append(position)
+
+
+def _sequence(chunks: Sequence[Chunk], testers: Mapping[int, Sequence[int]]) -> list[tuple[int, bool]]:
+    """Every chunk (False) and every trial (True) in execution order; one without a place before who needs it."""
+    places = {chunks[target].trial: target for target in testers if chunks[target].trial >= 0}
+    late: dict[int, list[int]] = {}
+    before: dict[int, int] = {}
+    for target in sorted(testers):
+        if chunks[target].trial < 0:
+            before[target] = min(before.get(declaring, declaring) for declaring in testers[target])
+            late.setdefault(before[target], []).append(target)
+    sequence: list[tuple[int, bool]] = []
+    placed = 0
+    for position in range(len(chunks)):
+        while position + placed in places:
+            sequence.append((places[position + placed], True))
+            placed += 1
+        sequence += [(target, True) for target in sorted(late.get(position, ()), reverse=True)]
+        sequence.append((position, False))
+    return sequence
 
 
 def _needs(chunk: Chunk) -> dict[str, tuple[int, ...]]:

@@ -78,7 +78,7 @@ def retry(option: Data) -> Retry:
     Numbers are held within MAX_ATTEMPTS and MAX_INTERVAL, so that no state waits for ever.
     """
     if option is None or option is False:
-        return Retry(attempts=1)
+        return Retry(attempts=1 if option is None else 0)
     given = option if isinstance(option, Mapping) else {}
     usual = Retry()
     until, deadline = given.get("until"), given.get("deadline")

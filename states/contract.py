@@ -48,13 +48,15 @@ class Plan:
     """What must be done. No actions: the host is as wanted, and `comment` says so.
 
     With actions, `comment` is what is said once they are done, and `foretold` what a dry run says of them (when it is
-    empty, a sentence made of the changes). `warnings` are for the operator.
+    empty, a sentence made of the changes). `promised` is the result of a dry run with actions: None, "it would change",
+    or True where Salt says so. `warnings` are for the operator.
     """
 
     actions: Sequence[Action] = ()
     comment: str = ""
     warnings: tuple[str, ...] = ()
     foretold: str = ""
+    promised: bool | None = None
 
     @property
     def changes(self) -> tuple[Change, ...]:

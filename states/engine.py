@@ -181,10 +181,9 @@ class _Engine:
         self._prepare(chunk)
         reason = conditions.skip_reason(self._context, chunk)
         if reason is not None:
-            return _Outcome(True, reason, skipped=True)
-        outcome = self._expected(chunk, lambda: self._planned(planner()))
-        if outcome.result is None:
-            return outcome
+            outcome = _Outcome(True, reason, skipped=True)
+        else:
+            outcome = self._expected(chunk, lambda: self._planned(planner()))
         passed = conditions.check(self._context, chunk)
         if passed is None:
             return outcome
@@ -236,7 +235,7 @@ class _Engine:
         changes = tuple(change for change in plan.changes if promise_of(self._shown(change)) not in self._promised)
         if not changes:
             return _Outcome(True, "an earlier step of this dry run foretells it", (), plan.warnings)
-        return _Outcome(None, plan.foretold or _would(changes), changes, plan.warnings)
+        return _Outcome(plan.promised, plan.foretold or _would(changes), changes, plan.warnings)
 
     # --- what goes wrong --------------------------------------------------------------------------------------
 

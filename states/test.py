@@ -23,9 +23,10 @@ class WantedError(StackmasterError):
 
 
 def _watched(ctx: Context, name: str) -> Plan:
-    """What a changed watched state brings: a change that says so."""
+    """What a changed watched state brings: a change that says so; in a dry run too it is well, as on Salt."""
     change = Change("run", name, "watch", new="a watched state changed")
-    return Plan((Action(change, lambda: None),), "Watch statement fired.", foretold="Watch statement fired.")
+    told = "Watch statement fired."
+    return Plan((Action(change, lambda: None),), told, foretold=told, promised=True)
 
 
 def _pretended(name: str, perform: Callable[[], Data]) -> tuple[Action, ...]:

@@ -15,14 +15,11 @@ from states import engine
 from states.context import Context
 from states.registry import _states
 from tests.conformance.requisite_cases import COMMANDS, cases
-from tests.conformance.test_requisites import DEVIATIONS, _ours, _salts
+from tests.conformance.test_requisites import _ours, _salts
 
 CASES = {case["id"]: case for case in cases()}
 RUN = [name for name, case in CASES.items() if "return" in case]
 REFUSED = [name for name, case in CASES.items() if "errors" in case]
-
-LISTENS_TO_NOBODY = {"fuzz0058"}
-"""A `listen_in` that names nobody: Salt adds a failed result at the end; strict, we refuse it as any other."""
 
 
 def _compiled(case: dict[str, Any], tmp_path: Path, *, strict: bool = True) -> Assignment:
@@ -39,19 +36,13 @@ def _compiled(case: dict[str, Any], tmp_path: Path, *, strict: bool = True) -> A
     return compile_assignment(request).assignment
 
 
-@pytest.mark.parametrize("name", [name for name in RUN if name not in DEVIATIONS])
+@pytest.mark.parametrize("name", RUN)
 def test_a_compiled_tree_ends_as_on_salt(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     test = case["call"]["kwargs"].get("test", False)
-    compiled = _compiled(case, tmp_path, strict=name not in LISTENS_TO_NOBODY)
+    compiled = _compiled(case, tmp_path)
     results = engine.apply(compiled, Context("m1", {}), lambda progress: None, test=test)
     assert _ours(results) == _salts(case)
-
-
-@pytest.mark.parametrize("name", sorted(LISTENS_TO_NOBODY))
-def test_a_listener_of_nobody_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(SlsError, match=r"listen_in .* which no state declares"):
-        _compiled(CASES[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", REFUSED)

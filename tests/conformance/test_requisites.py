@@ -17,13 +17,6 @@ from states.host import process
 from states.registry import state
 from tests.conformance.requisite_cases import COMMANDS, assignment, cases
 
-DEVIATIONS = {
-    "fuzz0009": "a dry run (here of a prereq) runs no check_cmd on what has not been done: Salt does, and believes it",
-    "fuzz0083": "the listener of a state refused at its test run is called: Salt calls it in test mode and drops it",
-    "fuzz0264": "in a dry run what a watch would do is foretold with the result None: Salt's test.mod_watch says True",
-}
-"""Where we differ on purpose, each with its reason; compared without the results that the reason speaks of."""
-
 CASES = {case["id"]: case for case in cases()}
 RUN = [name for name, case in CASES.items() if "return" in case]
 REFUSED = [name for name, case in CASES.items() if re.search("Recursive|Cannot extend", str(case.get("errors")))]
@@ -90,24 +83,11 @@ def _salts(case: dict[str, Any]) -> dict[str, Told]:
 def test_every_case_is_of_one_class() -> None:
     assert len(CASES) == 200
     assert sorted(RUN + REFUSED + MISSING) == sorted(CASES)
-    assert set(DEVIATIONS) <= set(RUN)
 
 
-@pytest.mark.parametrize("name", [name for name in RUN if name not in DEVIATIONS])
+@pytest.mark.parametrize("name", RUN)
 def test_a_tree_ends_as_on_salt(name: str) -> None:
     assert _ours(_apply(CASES[name])) == _salts(CASES[name])
-
-
-@pytest.mark.parametrize("name", DEVIATIONS)
-def test_a_deviation_is_confined_to_its_reason(name: str) -> None:
-    ours, salts = _ours(_apply(CASES[name])), _salts(CASES[name])
-    differing = {tag for tag in {*ours, *salts} if ours.get(tag) != salts.get(tag)}
-    expected = {
-        "fuzz0009": {"test_|-s6_|-s6_a_|-succeed_with_changes", "test_|-s6_|-s6_b_|-succeed_with_changes"},
-        "fuzz0083": {"test_|-listener_s6_|-s6_|-mod_watch"},
-        "fuzz0264": {"test_|-listener_s5_|-name_s5_|-mod_watch"},
-    }
-    assert differing == expected[name]
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -70,12 +70,14 @@ def test_a_file_includes_what_it_includes(tmp_path: Path) -> None:
     assert _targets(tmp_path, files) == {"require": ["b", "c"]}
 
 
-def test_an_empty_file_is_satisfied(tmp_path: Path) -> None:
+def test_an_empty_file_is_satisfied_unless_strict_as_on_salt(tmp_path: Path) -> None:
     files = {
         "main.sls": "include: [b]\nx:\n  test.nop:\n    - require:\n      - sls: b\n",
         "b.sls": "{% if 0 %}b: x{% endif %}",
     }
-    assert _targets(tmp_path, files) == {}
+    assert _targets(tmp_path, files, strict=False) == {}
+    with pytest.raises(SlsError, match="names sls: b, which no state declares"):
+        _targets(tmp_path, files)
 
 
 @pytest.mark.parametrize(

@@ -135,11 +135,16 @@ class TestCheckCommand:
     def test_it_can_call_a_failure_good_as_in_salt(self) -> None:
         assert call("fail_without_changes", check_cmd="true").result is True
 
-    def test_it_is_not_asked_of_a_skipped_state(self) -> None:
-        assert call(onlyif="false", check_cmd="false").comment == "onlyif condition is false"
+    def test_it_is_asked_of_a_skipped_state_too_as_in_salt(self) -> None:
+        failed, good = call(onlyif="false", check_cmd="false"), call(onlyif="false", check_cmd="true")
+        assert (failed.result, failed.comment) == (False, "check_cmd determined the state failed")
+        assert (good.result, good.comment) == (True, "check_cmd determined the state succeeded")
+        assert not failed.changes
 
-    def test_it_is_not_asked_of_what_has_not_been_done(self) -> None:
-        assert call(check_cmd="false", test=True).result is None
+    def test_it_decides_a_dry_run_too_as_in_salt(self) -> None:
+        failed, good = call(check_cmd="false", test=True), call(check_cmd="true", test=True)
+        assert (failed.result, good.result) == (False, True)
+        assert good.changes
         assert call("nop", check_cmd="false", test=True).result is False
 
 
@@ -180,7 +185,7 @@ class TestRetry:
         ("option", "expected"),
         [
             (None, conditions.Retry(attempts=1)),
-            (False, conditions.Retry(attempts=1)),
+            (False, conditions.Retry(attempts=0)),
             (True, conditions.Retry()),
             ("often", conditions.Retry()),
             ({}, conditions.Retry()),
