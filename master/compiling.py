@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from master.asking import Asking, MinionAnswers
 from master.compiler.pool import Pool
+from master.compiler.recalling import Recalling
 from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Request, Roots
 from master.compiler.secretwords import SECRET_WORDS
 from master.compiler.trees import TreeOptions
@@ -27,7 +28,7 @@ class Compiling:
     """Asks the compiler pool. `inventory` and `asking` are set once they are built, as they ask for pillars."""
 
     def __init__(self, settings: MasterSettings, pool: Pool) -> None:
-        self._pool = pool
+        self._compiler = Recalling(pool)
         self._roots = Roots(settings.file_roots, settings.pillar_roots, settings.formulas)
         self._nodegroups = settings.nodegroups
         self._options = CompilerOptions(
@@ -42,30 +43,30 @@ class Compiling:
 
     async def job(self, minion: MinionId, job: JobRequest) -> Compiled:
         """The assignment of a minion for an apply. Raises SlsError."""
-        return await self._pool.compile(
+        return await self._compiler.compile(
             self._request(minion, job.sls, job.environment, job.pillar), self._answers(minion)
         )
 
     async def call(self, minion: MinionId, job: JobRequest) -> CompiledCall:
         """The own code of the tree for a call of a minion. Raises SlsError."""
         request = self._request(minion, environment=job.environment)
-        return await self._pool.call(replace(request, function=job.function), self._answers(minion))
+        return await self._compiler.call(replace(request, function=job.function), self._answers(minion))
 
     async def orchestration(self, sls: tuple[str, ...], pillar: Mapping[str, Data], environment: str) -> Assignment:
         """The steps of an orchestration, compiled for this host under Salt's name for it. Raises SlsError."""
         own = MinionId(f"{socket.gethostname()}_master")
         request = self._request(own, sls, environment, pillar, {**gather(), "id": own})
-        return (await self._pool.compile(replace(request, states="master"), self._answers(own))).assignment
+        return (await self._compiler.compile(replace(request, states="master"), self._answers(own))).assignment
 
     async def pillar(self, minion: MinionId) -> Mapping[str, Data]:
         """The pillar of a minion, with Secrets. Raises SlsError."""
-        return await self._pool.pillar(self._request(minion), self._answers(minion))
+        return await self._compiler.pillar(self._request(minion), self._answers(minion))
 
     async def show(self, asked: Mapping[str, Any]) -> Mapping[str, Data]:
         """The chunks for the API's `compile`, scrubbed. Raises SlsError."""
         minion = MinionId(asked["minion"] or str((asked["grains"] or {}).get("id", "minion")))
         request = self._request(minion, asked["sls"], asked["environment"], asked["pillar"], asked["grains"])
-        compiled = await self._pool.compile(request, self._answers(minion))
+        compiled = await self._compiler.compile(request, self._answers(minion))
         assignment = compiled.assignment
         scrubber = Scrubber(assignment.secrets)
         chunks = [codec.unpack(codec.pack(chunk_data(chunk))) for chunk in assignment.chunks]

@@ -192,6 +192,7 @@ def _real(root: FileRoots, name: str) -> Path:
     real = root.find(name)
     if real is None:
         raise SlsError("the file is gone", where=Where(name), help="compile again")
+    root.watch(name)
     return real
 
 

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 from master.compiler.blobs import Blobs
 from master.compiler.high import Argument
 from master.compiler.low import Low
-from master.compiler.merge import traverse
 from master.compiler.render import Session
 from master.compiler.reported import Guard
+from master.compiler.watched import look
 from master.compiler.yaml import plain
 from protocol.assignment import BlobRef
 from protocol.errors import SlsError, Where
@@ -90,7 +90,7 @@ class Files:
         paths = argument.value if isinstance(argument.value, list) else [argument.value]
         found = []
         for path in paths:
-            value = traverse(self._data[kind], path, _MISSING)
+            value = look(self._data[kind], path, _MISSING)
             if value is _MISSING:
                 message = f"{argument.name} of {low.declaration.label} names {path!r}, which the {kind} does not have"
                 raise SlsError(message, where=argument.where)
@@ -174,7 +174,9 @@ class Files:
             message = f"there is no file {text} for {low.declaration.label}"
             raise SlsError(message, where=where, help=help)
         if template is None:
-            return self._blobs.file(found)
+            ref = self._blobs.file(found)
+            roots.blob(path, ref.digest)
+            return ref
         context = template | {"source": self._guard.text(text)}
         return self._blobs.text(self._session.file_template(environment, path, context))
 

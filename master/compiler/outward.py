@@ -46,6 +46,11 @@ class Outward:
         return other
 
     @property
+    def reads(self) -> Reads:
+        """Where it notes."""
+        return self._reads
+
+    @property
     def reachable(self) -> bool:
         """Whether anybody answers."""
         return self._answers is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import master
+from master.compiler.reads import Recorded
 from master.compiler.request import Compiled, CompiledCall, Request
 from master.compiler.wire import (
     MAX_REPLY,
@@ -92,11 +93,28 @@ class Pool:
 
     async def compile(self, request: Request, answers: AsyncAnswers | None = None) -> Compiled:
         """As `compile_assignment`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
+        return (await self.compile_recorded(request, answers))[0]
+
+    async def compile_recorded(
+        self, request: Request, answers: AsyncAnswers | None = None
+    ) -> tuple[Compiled, Recorded]:
+        """As `compile`, with what was read."""
         return await self._asked("assignment", request, unpack_compiled, answers)
 
     async def pillar(self, request: Request, answers: AsyncAnswers | None = None) -> Mapping[str, Data]:
         """As `compile_pillar`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
+        return (await self.pillar_recorded(request, answers))[0]
+
+    async def pillar_recorded(
+        self, request: Request, answers: AsyncAnswers | None = None
+    ) -> tuple[Mapping[str, Data], Recorded]:
+        """As `pillar`, with what was read."""
         return await self._asked("pillar", request, unpack_pillar, answers)
+
+    @property
+    def width(self) -> int:
+        """How many compilations go on at once."""
+        return self._limits.workers
 
     async def call(self, request: Request, answers: AsyncAnswers | None = None) -> CompiledCall:
         """As `compile_call`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""

@@ -63,7 +63,7 @@ class Recorded:
     """
 
     notes: tuple[tuple[Question, bytes], ...]
-    files: Mapping[FileQuestion, bytes]
+    files: tuple[tuple[FileQuestion, bytes], ...]
     once: bool = False
 
 
@@ -94,13 +94,18 @@ class Reads:
         self.note(("match pillar", target.kind, expression), outcome(target, subject, pillar=True))
         return target.matches(subject)
 
+    def recorded(self) -> Recorded:
+        """All of it that is not about the pillar, which itself comes of what else was read."""
+        notes = tuple((question, value) for question, value in self.notes.items() if not about_pillar(question))
+        return Recorded(notes, tuple(self.files.items()), self.is_once)
+
     def and_then(self, later: Reads) -> Recorded:
-        """What was read up to a pillar and, by `later`, from there on: the pillar's own part is in the first."""
-        notes = dict(self.notes)
-        for question, value in later.notes.items():
-            if not about_pillar(question):
-                notes.setdefault(question, value)
-        return Recorded(tuple(notes.items()), {**self.files, **later.files}, self.is_once or later.is_once)
+        """What was read up to a pillar and, by `later`, from there on."""
+        both = Reads()
+        both.notes = {**self.notes, **{key: value for key, value in later.notes.items() if key not in self.notes}}
+        both.files = {**self.files, **later.files}
+        both.is_once = self.is_once or later.is_once
+        return both.recorded()
 
 
 def frozen_expression(given: Any) -> bytes:

@@ -22,6 +22,7 @@ from master.compiler.stateconf import Parameters, prepared
 from master.compiler.yaml import Map, load_json, load_shared
 from protocol.errors import SlsError, StackmasterError, Where
 from protocol.secrets import Scrubber
+from protocol.target import Subject, Target
 from protocol.yamlnodes import YamlError
 
 _FAILURES = (
@@ -89,6 +90,15 @@ class Session:
             help = "there is " + ", ".join(sorted(self._roots))
             raise SlsError(f"there is no environment {environment!r}", where=where, help=help)
         return found
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Pillar and grains as templates see them."""
+        return {name: self._context[name] for name in ("pillar", "grains")}
+
+    def matches(self, target: Target, given: Any, subject: Subject) -> bool:
+        """Whether `target`, read from the expression `given`, means the subject."""
+        return self._outward.reads.matches(target, given, subject)
 
     def restored(self, data: Any) -> Any:
         """`data` of a document with what minions reported put back in its place."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import states
 from master.compiler.secretwords import SECRET_WORDS
 from master.compiler.trees import TreeOptions
 from protocol.assignment import Assignment, Custom
@@ -26,6 +27,14 @@ class Roots:
     states: Mapping[str, tuple[Path, ...]]
     pillar: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     formulas: bool = True
+
+    def state_directories(self) -> dict[str, tuple[Path, ...]]:
+        """The directories of states by environment, with those of the formulas that come with the product."""
+        directories = dict(self.states)
+        if self.formulas:
+            shipped = (Path(path) / "formulas" for path in states.__path__)
+            directories["base"] = (*directories.get("base", ()), *shipped)
+        return directories
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,10 @@ class Request:
     options: CompilerOptions = field(default_factory=CompilerOptions)
     states: Level = "minion"
     function: str = ""
+
+    def opts(self) -> dict[str, Any]:
+        """What templates see as `opts`."""
+        return {"id": self.minion, "saltenv": self.environment, "test": False, **self.options.opts}
 
 
 @dataclass(frozen=True, slots=True)

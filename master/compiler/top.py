@@ -226,7 +226,7 @@ class Tops:
         for environment, body in sections.items():
             for entry in body.values():
                 target = self._target(entry)
-                if not target.matches(self._subject):
+                if not self._session.matches(target, str(entry.expression), self._subject):
                     continue
                 claimed = by_claims(target, self._subject)
                 ignore = bool(entry.options().get("ignore_missing"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from master.compiler.reads import Recorded
 from master.compiler.request import Compiled, CompiledCall, CompilerOptions, Request, Roots
 from master.compiler.trees import TreeOptions
 from protocol import codec
@@ -40,6 +41,7 @@ def pack_request(task: Task, request: Request) -> bytes:
             "override": request.pillar_override,
             "nodegroups": request.nodegroups,
             "level": request.states,
+            "explain": request.explain,
             "strict": options.strict_requisites,
             "trees": options.trees.data(),
             "words": options.secret_words,
@@ -66,19 +68,22 @@ def unpack_request(raw: bytes) -> tuple[Task, Request]:
         nodegroups=tree["nodegroups"],
         options=options,
         states=tree["level"],
+        explain=tree["explain"],
         function=tree["function"],
     )
     return tree["task"], request
 
 
-def pack_compiled(compiled: Compiled) -> bytes:
-    """A result as bytes."""
+def pack_compiled(compiled: Compiled, recorded: Recorded) -> bytes:
+    """A result, and what was read for it, as bytes."""
     return codec.pack(
         {
+            "reads": _packed_reads(recorded),
             "assignment": compiled.assignment.encoded(),
             "blobs": _packed_blobs(compiled.blobs),
             "pillar": compiled.pillar,
             "warnings": compiled.warnings,
+            "origins": compiled.origins,
         }
     )
 
@@ -98,9 +103,9 @@ def pack_call(call: CompiledCall) -> bytes:
     )
 
 
-def pack_pillar(pillar: Mapping[str, Data]) -> bytes:
-    """A pillar as bytes."""
-    return codec.pack({"pillar": pillar})
+def pack_pillar(pillar: Mapping[str, Data], recorded: Recorded) -> bytes:
+    """A pillar, and what was read for it, as bytes."""
+    return codec.pack({"pillar": pillar, "reads": _packed_reads(recorded)})
 
 
 def pack_error(error: InputError) -> bytes:
@@ -126,11 +131,13 @@ def unpack_question(raw: bytes) -> dict[str, Any]:
     return cast(dict[str, Any], codec.unpack(raw, limit=MAX_REQUEST))
 
 
-def unpack_compiled(raw: bytes) -> Compiled:
+def unpack_compiled(raw: bytes) -> tuple[Compiled, Recorded]:
     """What `pack_compiled` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
     tree = _reply(raw)
     blobs = _unpacked_blobs(tree["blobs"])
-    return Compiled(decode_assignment(tree["assignment"]), blobs, tree["pillar"], tuple(tree["warnings"]))
+    warnings, origins = tuple(tree["warnings"]), tuple(tree["origins"])
+    compiled = Compiled(decode_assignment(tree["assignment"]), blobs, tree["pillar"], warnings, origins)
+    return compiled, _unpacked_reads(tree["reads"])
 
 
 def unpack_call(raw: bytes) -> CompiledCall:
@@ -144,9 +151,10 @@ def unpack_call(raw: bytes) -> CompiledCall:
     return CompiledCall(custom, _unpacked_blobs(tree["blobs"]), tuple(tree["secrets"]), signature, tuple(tree["names"]))
 
 
-def unpack_pillar(raw: bytes) -> Mapping[str, Data]:
+def unpack_pillar(raw: bytes) -> tuple[Mapping[str, Data], Recorded]:
     """What `pack_pillar` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
-    return cast(Mapping[str, Data], _reply(raw)["pillar"])
+    tree = _reply(raw)
+    return cast(Mapping[str, Data], tree["pillar"]), _unpacked_reads(tree["reads"])
 
 
 def _reply(raw: bytes) -> dict[str, Any]:
@@ -155,6 +163,18 @@ def _reply(raw: bytes) -> dict[str, Any]:
         message, help, file, line, column = tree["error"]
         raise SlsError(message, where=Where(file, line, column), help=help)
     return tree
+
+
+def _packed_reads(recorded: Recorded) -> Data:
+    notes: list[Data] = [[list(cast(tuple[Data, ...], question)), answer] for question, answer in recorded.notes]
+    files: list[Data] = [[*question, answer] for question, answer in recorded.files]
+    return [notes, files, recorded.once]
+
+
+def _unpacked_reads(tree: Any) -> Recorded:
+    notes, files, once = tree
+    told = tuple(((level, environment, verb, name), answer) for level, environment, verb, name, answer in files)
+    return Recorded(tuple((tuple(question), answer) for question, answer in notes), told, once)
 
 
 def _packed_blobs(blobs: Mapping[str, bytes | Path]) -> dict[str, bytes | str]:

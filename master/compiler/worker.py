@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
-from master.compiler.compile import compile_assignment, compile_call, compile_pillar
+from master.compiler.compile import compile_call, compile_recorded, pillar_recorded
 from master.compiler.outward import Answers
 from master.compiler.wire import (
     MAX_REQUEST,
@@ -116,10 +116,10 @@ def _answer(raw: bytes, memory: int, answers: Answers) -> tuple[bytes, bool]:
 def _compiled(raw: bytes, answers: Answers) -> bytes:
     task, request = unpack_request(raw)
     if task == "pillar":
-        return pack_pillar(compile_pillar(request, answers))
+        return pack_pillar(*pillar_recorded(request, answers))
     if task == "call":
         return pack_call(compile_call(request, answers))
-    return pack_compiled(compile_assignment(request, answers))
+    return pack_compiled(*compile_recorded(request, answers))
 
 
 def _without_values(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
