@@ -66,10 +66,11 @@ class Compiling:
         """The chunks for the API's `compile`, scrubbed. Raises SlsError."""
         minion = MinionId(asked["minion"] or str((asked["grains"] or {}).get("id", "minion")))
         request = self._request(minion, asked["sls"], asked["environment"], asked["pillar"], asked["grains"])
+        request = replace(request, explain=asked.get("explain", False))
         compiled = await self._compiler.compile(request, self._answers(minion))
         assignment = compiled.assignment
         scrubber = Scrubber(assignment.secrets)
-        chunks = [codec.unpack(codec.pack(chunk_data(chunk))) for chunk in assignment.chunks]
+        chunks = chunks_data(compiled)
         return {"minion": minion, "chunks": scrubber.data(chunks), "warnings": scrubber.data(compiled.warnings)}
 
     def _answers(self, minion: MinionId) -> MinionAnswers | None:
@@ -94,6 +95,14 @@ class Compiling:
             nodegroups=cast(Mapping[str, Any], self._nodegroups),
             options=self._options,
         )
+
+
+def chunks_data(compiled: Compiled) -> list[Data]:
+    """The chunks as plain data, not yet scrubbed, with the `origins` of their arguments when these were asked for."""
+    found = [chunk_data(chunk) for chunk in compiled.assignment.chunks]
+    for chunk, origins in zip(found, compiled.origins, strict=False):
+        chunk["origins"] = dict(origins)
+    return [codec.unpack(codec.pack(chunk)) for chunk in found]
 
 
 def chunk_data(chunk: Chunk) -> dict[str, Data]:

@@ -195,6 +195,6 @@ def node_calls(parts: Parts) -> list[Call]:
         Call("minions.show", "read", calls.minions_show, {"id": Argument("str")}),
         Call("target.show", "read", calls.target_show, {**target, "explain": Argument("bool", False)}, 120.0),
         Call("pillar.show", "operate", calls.pillar_show, {"minion": Argument("str")}, 120.0),
-        Call("compile", "operate", calls.compile, what, 120.0),
+        Call("compile", "operate", calls.compile, {**what, "explain": Argument("bool", False)}, 120.0),
         Call("doc", "read", calls.doc, {"name": Argument("str", "")}),
     ]

@@ -13,6 +13,7 @@ from master.compiler.custom import CustomTree, travelling
 from master.compiler.functions import Functions
 from master.compiler.low import Low, lower
 from master.compiler.merge import update
+from master.compiler.origins import Origins
 from master.compiler.outward import Answers, Outward
 from master.compiler.pillar import Pillar
 from master.compiler.reads import Reads, Recorded
@@ -136,7 +137,9 @@ class _Compilation:
         session = self._session(self._state_roots(), pillar)
         high = self._loaded(session, pillar)
         chunks = Chunks(request, session, session.data, self._guard, self._scrubber, literals(marked), self._tree())
+        origins = Origins(high, session, pillar) if request.explain else None
         lows = lower(high, strict=request.options.strict_requisites, warn=self._warn)
+        told = {} if origins is None else {self._called(low): origins.of(low) for low in lows}
         arranged = chunks.arranged(lows, [sls for _, sls in high.files])
         for warning in chunks.warnings:
             self._warn(warning)
@@ -145,7 +148,12 @@ class _Compilation:
         if custom is not None:
             self._reads.once()
         assignment = Assignment(request.minion, arranged, request.environment, chunks.secrets(), warnings, custom)
-        return Compiled(assignment, chunks.blobs.content, marked, warnings)
+        explained = tuple(told.get((chunk.state, chunk.fun, chunk.id, chunk.name), {}) for chunk in arranged if told)
+        return Compiled(assignment, chunks.blobs.content, marked, warnings, explained)
+
+    def _called(self, low: Low) -> tuple[str, str, str, str]:
+        declaration = low.declaration
+        return declaration.state, declaration.fun, self._guard.text(declaration.id), self._guard.text(low.name)
 
     def examined(self) -> Examined:
         """The calls, and everything that is wrong with them."""

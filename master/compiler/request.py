@@ -65,6 +65,7 @@ class Request:
 
     `pillar_override` is merged last over the pillar. `states` says where the states run: on the minion, or on the
     master (an orchestration; `minion` is then the master's own name). `function` is what a call calls.
+    `explain` asks for `Compiled.origins`.
     """
 
     minion: str
@@ -76,6 +77,7 @@ class Request:
     nodegroups: Mapping[str, Any] = field(default_factory=dict)
     options: CompilerOptions = field(default_factory=CompilerOptions)
     states: Level = "minion"
+    explain: bool = False
     function: str = ""
 
     def opts(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ class Compiled:
     blobs: Mapping[str, bytes | Path]
     pillar: Mapping[str, Data]
     warnings: tuple[str, ...] = ()
+    origins: tuple[Mapping[str, Data], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
