@@ -265,7 +265,7 @@ class _Compilation:
         own = lambda: self._tree().names("modules")  # noqa: E731
         salt = functions.map(outward, TreeFunctions(roots, request.environment).map(), own)
         self._guard.active = self._guard.active or holds_reported([self._grains, pillar])
-        context = {"salt": salt, "grains": grains, "pillar": seen, "opts": watched}
+        context = {"salt": salt, "ifelse": functions.ifelse, "grains": grains, "pillar": seen, "opts": watched}
         return Session(
             roots, context, self._scrubber, guard=self._guard, outward=outward, learn=self._words.learn,
             allow_py=request.options.allow_py,
