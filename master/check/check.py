@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from master.check.findings import Finding, Findings, Severity, code_of, column_of
+from master.check.limits import SECONDS, bounded_memory, limited
 from master.check.samples import Guesses, Sample
 from master.check.text import included_names, scanned
 from master.compiler.compile import Examined, compile_pillar, examine, examine_tops
@@ -30,7 +31,10 @@ _GUESSED: Final = "a guess stands in for what the minion would answer"
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What is checked: the folders of states and pillar, pillar that is given, node groups, and what to leave out."""
+    """What is checked: the folders of states and pillar, pillar that is given, node groups, and what to leave out.
+
+    `seconds` of processor time are for one file and one sample.
+    """
 
     states: tuple[Path, ...]
     pillar: tuple[Path, ...] = ()
@@ -38,6 +42,7 @@ class Tree:
     nodegroups: Mapping[str, Any] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    seconds: float = SECONDS
 
 
 @dataclass(slots=True)
@@ -51,7 +56,8 @@ class Report:
 
 def check_tree(tree: Tree, samples: Sequence[Sample]) -> Report:
     """Check `tree` with `samples`. What is wrong with it is in the report; nothing is raised for it."""
-    return _Check(tree, samples).report()
+    with bounded_memory():
+        return _Check(tree, samples).report()
 
 
 class _Check:
@@ -123,7 +129,8 @@ class _Check:
         if not self._tree.pillar:
             return self._tree.overlaid
         try:
-            return compile_pillar(self._request(sample, with_pillar=True, pillar_override=self._tree.overlaid))
+            with limited(self._tree.seconds):
+                return compile_pillar(self._request(sample, with_pillar=True, pillar_override=self._tree.overlaid))
         except SlsError as error:
             for each in apart(error):
                 self._error(each, sample, pillar=True)
@@ -134,7 +141,8 @@ class _Check:
         guesses = Guesses()
         request = self._request(sample, sls=(name,), pillar_override=pillar)
         try:
-            found = self._examined(request, guesses)
+            with limited(self._tree.seconds):
+                found = self._examined(request, guesses)
         except SlsError as error:
             for each in apart(error):
                 self._error(each, sample, guesses, name=name)

@@ -24,7 +24,7 @@ _SET: Final = re.compile(r"""\{%-?\s*set\s+(\w+)\s*=\s*(['"])(.*?)\2\s*-?%\}""")
 _URL: Final = re.compile(r"\b[a-z][a-z0-9+]*://[^\s:/@{}'\"]+:([^\s:/@{}'\"]{3,})@")
 _NO_SECRET: Final = re.compile(
     r"""(?ix) ^(?: ['"]?\s*['"]? | [~|>&*!\[{%<].* | .*[{]{2}.* | .*[{]%.* | true|false|yes|no|on|off|none|null
-    | ['"]?(?:salt://|/|https?://|file://|__slot__|sdb://|\$\{?[A-Z_]).* | \*+ | x+ | \d{1,5} )$"""
+    | ['"]?(?:salt://|/|https?://|file://|__slot__|sdb://|\$\{?[A-Z_]).* | ['"]?(?:[*!]+|x+)['"]? | \d{1,5} )$"""
 )
 
 _OLD: Final[tuple[tuple[str, str, str], ...]] = (
