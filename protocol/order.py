@@ -72,6 +72,17 @@ def arrange(
     return tuple(arranged)
 
 
+def sequence(
+    chunks: Sequence[Chunk], orders: Sequence[float], written: Sequence[float] | None = None
+) -> list[tuple[int, bool]]:
+    """Positions in `chunks` in execution order, each with whether it is only the trial of that chunk for a prereq.
+
+    Arguments and errors as of `arrange`.
+    """
+    size = len(chunks)
+    return [(node % size, node >= size) for node in _sequence(chunks, orders, written, _Graph.of(chunks))]
+
+
 def execution_order(chunks: Sequence[Chunk], orders: Sequence[float]) -> list[int]:
     """Positions in `chunks` in execution order.
 

@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +24,8 @@ from protocol.errors import ConfigError, InputError, StateError
 
 if TYPE_CHECKING:
     from master.compiler.here import Here
-    from master.compiler.request import Compiled
+    from master.compiler.lowstate import LowState
+    from master.compiler.request import Compiled, CompilerOptions, Request, Roots
     from protocol.data import Data
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,7 +37,8 @@ _FOLDER = click.Path(path_type=Path)
 class Place:
     """What --local works with: the id, the trees, grains from a file instead of this host's, the root of paths, and
     whether a reference that no state answers to refuses the whole (else only the state that has it fails); functions
-    that templates may call though they do more than read; the folder of gpg's keys."""
+    that templates may call though they do more than read; the folder of gpg's keys; a master's configuration, for its
+    node groups, its sources of pillar and, when no trees are named, its trees."""
 
     minion: str | None = None
     states: tuple[Path, ...] = ()
@@ -48,6 +50,7 @@ class Place:
     strict: bool = False
     functions: tuple[str, ...] = ()
     keyring: Path | None = None
+    config: Path | None = None
 
     @property
     def named(self) -> bool:
@@ -84,23 +87,56 @@ def place_options(command: F) -> F:
     return command
 
 
-def compile_here(place: Place, sls: tuple[str, ...]) -> Compiled:
-    """The assignment for `place`, of `sls` or of its top file. Raises SlsError, InputError."""
+def compile_here(place: Place, sls: tuple[str, ...], *, explain: bool = False) -> Compiled:
+    """The assignment for `place`, of `sls` or of its top file; with `explain`, where each argument came from.
+
+    Raises SlsError, InputError.
+    """
     from master.compiler.compile import compile_assignment
+
+    return compile_assignment(replace(_request(place, sls), explain=explain), answers_here(place))
+
+
+def low_here(place: Place, sls: tuple[str, ...]) -> LowState:
+    """The low chunks for `place` as Salt shows them, or why there are none. Raises InputError."""
+    from master.compiler.compile import compile_low
+
+    return compile_low(_request(place, sls), answers_here(place))
+
+
+def _request(place: Place, sls: tuple[str, ...]) -> Request:
     from master.compiler.request import CompilerOptions, Request, Roots
 
     for folder in (*place.states, *place.pillar):
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder", help="--states and --pillar-dir name the trees")
-    if not place.states:
-        raise InputError("the state tree is missing", help="name it with --states DIR")
     environment = place.environment
-    request = Request(
-        minion=place.id, grains=_grains(place), roots=Roots({environment: place.states}, {environment: place.pillar}),
-        sls=sls, environment=environment, pillar_override=place.overlaid,
-        options=CompilerOptions(strict_requisites=place.strict),
+    roots, options = Roots({environment: place.states}, {environment: place.pillar}), CompilerOptions()
+    groups: Mapping[str, Data] = {}
+    if place.config is not None:
+        roots, options, groups = _configured(place.config, roots)
+    if not any(roots.states.values()):
+        raise InputError("the state tree is missing", help="name it with --states DIR")
+    return Request(
+        minion=place.id, grains=_grains(place), roots=roots, sls=sls, environment=environment,
+        pillar_override=place.overlaid, nodegroups=groups,
+        options=replace(options, strict_requisites=place.strict),
     )  # fmt: skip
-    return compile_assignment(request, answers_here(place))
+
+
+def _configured(path: Path, roots: Roots) -> tuple[Roots, CompilerOptions, Mapping[str, Data]]:
+    """The trees (those named win), options and node groups of a master's configuration. Raises ConfigError."""
+    from master.compiler.request import CompilerOptions, Roots
+    from master.compiler.secretwords import SECRET_WORDS
+    from master.compiler.trees import TreeOptions
+    from master.config import load
+
+    settings = load(path, os.environ).value
+    words = settings.secret_words or SECRET_WORDS
+    states = roots.states if any(roots.states.values()) else settings.file_roots
+    pillar = roots.pillar if any(roots.pillar.values()) else settings.pillar_roots
+    options = CompilerOptions(secret_words=words, trees=TreeOptions.of(settings))
+    return Roots(states, pillar, settings.formulas), options, settings.nodegroups
 
 
 def answers_here(place: Place) -> Here:
@@ -213,10 +249,9 @@ def _contents(compiled: Compiled, folder: Path) -> Callable[..., Path]:
 
 def chunks_document(compiled: Compiled, minion: str) -> dict[str, Any]:
     """The chunks of an assignment, secrets masked, as the API's `compile` tells them."""
-    from master.compiling import chunk_data
-    from protocol import codec
+    from master.compiling import chunks_data
     from protocol.secrets import Scrubber
 
     scrubber = Scrubber(compiled.assignment.secrets)
-    chunks = [codec.unpack(codec.pack(chunk_data(chunk))) for chunk in compiled.assignment.chunks]
+    chunks = chunks_data(compiled)
     return {"minion": minion, "chunks": scrubber.data(chunks), "warnings": scrubber.data(list(compiled.warnings))}

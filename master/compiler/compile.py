@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from master.compiler.blobs import Blobs
 from master.compiler.chunks import Chunks
 from master.compiler.custom import CustomTree, travelling
 from master.compiler.functions import Functions
-from master.compiler.low import Low, lower
+from master.compiler.low import Low, as_written, lower
+from master.compiler.lowstate import LowState, Shower, acts_on_watch
 from master.compiler.merge import update
 from master.compiler.origins import Origins
 from master.compiler.outward import Answers, Outward
@@ -93,6 +95,15 @@ def examine(request: Request, answers: Answers | None = None) -> Examined:
     return compilation.telling(compilation.examined)
 
 
+def compile_low(request: Request, answers: Answers | None = None) -> LowState:
+    """The low chunks of `request` as Salt shows them; what refuses it is in their errors, free of secrets."""
+    compilation = _Compilation(request, answers)
+    try:
+        return compilation.telling(compilation.low)
+    except SlsError as error:
+        return LowState(errors=apart(error))
+
+
 def examine_tops(request: Request, of: Literal["states", "pillar"]) -> list[TopTarget]:
     """Every target of the top files, whomever it means. Raises SlsError for a top file that cannot be read."""
     compilation = _Compilation(request)
@@ -171,6 +182,30 @@ class _Compilation:
             errors += apart(error)
         errors += chunks.mistakes(lows, [sls for _, sls in high.files])
         return Examined(lows, high, [self._told(error) for error in errors], [self._shown(w) for w in self._warnings])
+
+    def low(self) -> LowState:
+        """The calls as Salt shows them; their states and arguments need not be known."""
+        pillar, marked = self.pillar()
+        strict = self._request.options.strict_requisites
+        high = self._loaded(self._session(self._state_roots(), pillar), pillar)
+        tree = self._tree()
+
+        def acts(low: Low) -> bool:
+            family = low.declaration.state
+            return acts_on_watch(family) or tree.find("states", f"{family}.mod_watch") is not None
+
+        settler = Settler(self._guard, self._scrubber, literals(marked))
+        shower = Shower([sls for _, sls in high.files], acts, settler, strict=strict)
+        found = LowState()
+        with contextlib.suppress(SlsError):  # what is wrong only as it is written is no error
+            found.low = shower.shown(as_written(high)) if self._request.sls else []
+        try:
+            found.applied = shower.shown(lower(high, strict=strict, warn=self._warn))
+        except SlsError as error:
+            found.errors = [self._told(each) for each in apart(error)]
+        found.low = found.low if self._request.sls else found.applied
+        found.warnings = [self._shown(warning) for warning in [*self._warnings, *shower.warnings]]
+        return found
 
     def tops(self, of: Literal["states", "pillar"]) -> list[TopTarget]:
         """Every target of the top files, with what it gives or what is wrong with it."""

@@ -8,16 +8,19 @@ from typing import Any
 from master.compiler.extends import Warn, exclude, extend, give
 from master.compiler.high import Argument, Declaration, Reader, Reference
 from master.compiler.sls import High
+from master.compiler.words import REQUISITES_IN
 from protocol.errors import SlsError
 
 _LAST = 1_000_000
 _NAME_STEP = 10_000
+_FOR_OTHERS = frozenset({*REQUISITES_IN, "use", "use_in"} - {"listen_in"})
 
 
 @dataclass(slots=True)
 class Low:
     """One call: of `declaration`, about `name`, with arguments by name.
 
+    `also` are its `_in` forms and `use`, which say nothing (any more) of this call itself.
     `order` is its number; `written` the same before a negative one was resolved and the fraction of `names` added.
     """
 
@@ -25,6 +28,7 @@ class Low:
     name: str
     arguments: dict[str, Argument] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
+    also: list[Reference] = field(default_factory=list)
     order: float = 0.0
     written: float = 0.0
 
@@ -41,6 +45,11 @@ def lower(high: High, *, strict: bool, warn: Warn = _unheard) -> list[Low]:
     extend(high)
     give(high, strict=strict, warn=warn)
     exclude(high)
+    return as_written(high)
+
+
+def as_written(high: High) -> list[Low]:
+    """The calls of the declarations of `high` as they stand. Raises SlsError."""
     lows: list[Low] = []
     for declaration in high.declarations():
         lows += _named(declaration)
@@ -50,7 +59,8 @@ def lower(high: High, *, strict: bool, warn: Warn = _unheard) -> list[Low]:
 
 def _named(declaration: Declaration) -> list[Low]:
     """One call, or with `names` one for each of them."""
-    base = Low(declaration, declaration.id, references=list(declaration.references))
+    base = Low(declaration, declaration.id, references=list(declaration.references), also=list(declaration.given))
+    _part(base)
     base.arguments = {argument.name: argument for argument in declaration.arguments}
     name = base.arguments.pop("name", None)
     names = base.arguments.pop("names", None)
@@ -71,8 +81,14 @@ def _named(declaration: Declaration) -> list[Low]:
     return lows
 
 
+def _part(low: Low) -> None:
+    """Put aside the references that are for others."""
+    low.also += [found for found in low.references if found.kind in _FOR_OTHERS]
+    low.references = [found for found in low.references if found.kind not in _FOR_OTHERS]
+
+
 def _entry(base: Low, entry: Any, names: Argument) -> Low:
-    low = Low(base.declaration, str(entry), dict(base.arguments), list(base.references))
+    low = Low(base.declaration, str(entry), dict(base.arguments), list(base.references), list(base.also))
     if not isinstance(entry, dict):
         return low
     if len(entry) != 1:
@@ -88,6 +104,7 @@ def _entry(base: Low, entry: Any, names: Argument) -> Low:
             reader.add(holder, key, value, override, names.where)
     replaced = {reference.kind for reference in holder.references}
     low.references = [found for found in low.references if found.kind not in replaced] + holder.references
+    _part(low)
     low.arguments |= {argument.name: argument for argument in holder.arguments}
     renamed = low.arguments.pop("name", None)
     if renamed is not None and isinstance(renamed.value, str):

@@ -14,7 +14,7 @@ from protocol.assignment import Requisite
 from protocol.errors import SlsError
 from protocol.order import ORDERING
 
-_WITHOUT_WATCH = {"watch": "require", "watch_any": "require_any"}
+WITHOUT_WATCH = {"watch": "require", "watch_any": "require_any"}
 """What watching is for a state that has nothing to do when a watched one changes (Salt's rule for mod_watch)."""
 
 
@@ -51,7 +51,7 @@ class Resolver:
         targets: dict[str, dict[int, None]] = {}
         missing: dict[str, list[str]] = {}
         for reference in self._lows[position].references:
-            kind = reference.kind if watches else _WITHOUT_WATCH.get(reference.kind, reference.kind)
+            kind = reference.kind if watches else WITHOUT_WATCH.get(reference.kind, reference.kind)
             found = self._targets(position, reference)
             if found is None:
                 missing.setdefault(kind, []).append(str(reference))
