@@ -43,6 +43,7 @@ def _any(dumper: yaml.SafeDumper, value: Any) -> yaml.Node:
 
 
 _Dumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(value[:]))
+_Dumper.add_representer(dict, _mapping)
 _Dumper.add_multi_representer(dict, _mapping)
 _Dumper.add_multi_representer(list, lambda dumper, value: dumper.represent_list(value))
 _Dumper.add_multi_representer(Secret, lambda dumper, value: dumper.represent_str(value.reveal()))
