@@ -35,7 +35,7 @@ def _file(path: Path) -> tuple[Path, int, int]:
     data = json.loads(path.read_text(encoding="utf-8"))
     kinds: Counter[str] = Counter()
     matched = shown = 0
-    for name, found in _targets(data) if "minions" in data else _requisites(data):
+    for name, found in _targets(path, data) if "minions" in data else _requisites(data):
         matched += not found
         kinds.update({kind for kind, _ in found})
         for kind, what in found:
@@ -53,8 +53,8 @@ def _requisites(data: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
         yield case["id"], differences(applied(case), case)
 
 
-def _targets(data: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    pool = Pool(data["minions"], data["nodegroups"])
+def _targets(path: Path, data: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    pool = Pool(path)
     for case in data["cases"]:
         ours = pool.matches(case["tgt"], case["matcher"], case.get("tgt_type", "str"))
         salts = sorted(case["matches"])

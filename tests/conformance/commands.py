@@ -1,24 +1,17 @@
-"""What the product's commands make of a conformance case: `apply --local`, `compile`, and the master's targeting."""
+"""What the product's commands make of a conformance case: `apply --local`, `compile`, `target show`."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-from master.inventory import Inventory
-from master.keys import Keys
+from master.cli.options import TARGET_KINDS
 from master.main import main
-from master.sessions import Sessions
-from master.store.store import Store
-from protocol.errors import TargetError
-from protocol.names import MinionId
 from protocol.target import Subject, parse
 
 MINION = "m1"
@@ -88,32 +81,24 @@ def _result(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Pool:
-    """The minions of a file of the form of targets.json, as the master's inventory knows them."""
+    """The minions of a file of the form of targets.json."""
 
-    def __init__(self, minions: Sequence[Mapping[str, Any]], nodegroups: Mapping[str, Any]) -> None:
-        self._minions = minions
-        self._nodegroups = nodegroups
-        pillars = {minion["id"]: minion["pillar"] for minion in minions}
-
-        async def pillar(minion: MinionId) -> Mapping[str, Any]:
-            return cast(Mapping[str, Any], pillars[minion])
-
-        keys = cast(Keys, SimpleNamespace(accepted=[MinionId(minion["id"]) for minion in minions]))
-        sessions, store = cast(Sessions, SimpleNamespace()), cast(Store, SimpleNamespace())
-        self._inventory = Inventory(store, keys, sessions, nodegroups, pillar)
-        for minion in minions:
-            self._inventory._grains[MinionId(minion["id"])] = minion["grains"]
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        data = json.loads(path.read_text(encoding="utf-8"))
+        self._nodegroups = data["nodegroups"]
+        self._subjects = [Subject(minion["id"], minion["grains"], minion["pillar"]) for minion in data["minions"]]
 
     def matches(self, target: Any, matcher: str, kind: str) -> list[str]:
-        """Whom `target` means for `stackmaster target show`, sorted; nobody when it is refused.
+        """Whom `target` means for `stackmaster target show`, sorted.
 
-        `kind` is the type of the target in Salt: what is no string can come from a top file only.
+        `kind` is the type of the target in Salt; numbers and nothing can come from programs only, and are asked of
+        what the command asks.
         """
-        if kind == "str":
-            try:
-                return sorted(asyncio.run(self._inventory.match(target, matcher)))
-            except TargetError:
-                return []
-        parsed = parse(tuple(target) if kind == "tuple" else target, matcher, self._nodegroups)
-        subjects = (Subject(minion["id"], minion["grains"], minion["pillar"]) for minion in self._minions)
-        return sorted(subject.id for subject in subjects if parsed.matches(subject))
+        if kind in ("str", "list", "tuple"):
+            words = target if kind == "str" else repr(tuple(target) if kind == "tuple" else list(target))
+            flags = [flag for _, flag, known, _ in TARGET_KINDS if known == matcher]
+            ran = run("target", "show", *flags, "--minions", str(self._path), "-o", "json", "--", words)
+            return sorted(ran.document["minions"]) if ran.document else []
+        parsed = parse(target, matcher, self._nodegroups)
+        return sorted(subject.id for subject in self._subjects if parsed.matches(subject))
