@@ -81,7 +81,8 @@ def test_what_cannot_be_asked_is_told_with_its_line(tmp_path: Path, call: str, m
 
 def test_this_host_answers_and_runs_what_is_allowed(tmp_path: Path) -> None:
     here = Here(Context(minion="m1", grains={"os": "Debian"}), ["cmd.*"])
-    template = "a:\n  test.nop:\n    - name: {{ salt.cmd.run('echo $((6*7))') }} {{ salt['mine.get']('m*', 'grains.ls').m1 }}\n"
+    asked = "{{ salt.cmd.run('echo $((6*7))') }} {{ salt['mine.get']('m*', 'grains.ls').m1 }}"
+    template = f"a:\n  test.nop:\n    - name: {asked}\n"
     assert names(tmp_path, template, here) == ["42 ['os']"]
     asked = "{{ 'cmd.run' in salt }} {{ 'mine.get' in salt }} {{ 'no.such' in salt }} {{ salt.get('no.such', 1) }}"
     assert names(tmp_path, f"a:\n  test.nop:\n    - name: {asked}\n", here) == ["True True False 1"]

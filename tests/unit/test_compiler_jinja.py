@@ -13,7 +13,7 @@ from tests.unit.compiler_tree import chunks, compiled, rendered
     ("expression", "text"),
     [
         ("{'b': [1, true], 'a': none} | json", '{"a": null, "b": [1, true]}'),
-        ("{'b': [1, true], 'a': none} | yaml", "{b: [1, true], a: null}"),
+        ("{'b': [1, true], 'a': none} | yaml", "{a: null, b: [1, true]}"),
         ("{'b': 1} | yaml(False)", "b: 1"),
         ("'a: [1, 2]' | load_yaml | json", '{"a": [1, 2]}'),
         ("'[1]' | load_json", "[1]"),
