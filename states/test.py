@@ -87,11 +87,10 @@ def configurable_test_state(
     foretold = comment or "This is a test"
     if not changed:
         if not good and (allow_test_mode_failure or not ctx.test):
-            raise WantedError(comment)
+            raise WantedError(foretold if ctx.test else comment)
         return Plan(comment=foretold if ctx.test else comment, warnings=told)
-    if ctx.test and allow_test_mode_failure and not good:
-        raise WantedError(foretold)
-    return Plan(_pretended(name, _done if good else _failing(comment)), comment, told, foretold)
+    promised = False if allow_test_mode_failure and not good else None
+    return Plan(_pretended(name, _done if good else _failing(comment)), comment, told, foretold, promised)
 
 
 @state("test.show_notification", watch=_watched)

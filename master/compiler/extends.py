@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -56,12 +57,28 @@ def give(high: High, *, strict: bool, warn: Warn) -> None:
     Not `strict`, what names nobody by a bare id or by a file is passed over, as on Salt, and so is the giver itself
     when it is named by a file; `warn` is told. Else, and for what names nobody by a module, raises SlsError.
     """
+    gifts: list[_Gift] = []
     for giver in high.declarations():
-        _give(high, giver, strict, warn)
+        gifts += _gifts(high, giver, strict, warn)
+    gone = {exclusion.sls for exclusion in high.exclusions if exclusion.sls}
+    last = {gift.target.id: gift.giver.sls for gift in gifts}
+    for gift in gifts:
+        if last[gift.target.id] not in gone:  # Salt: the file of the last who gives an id something speaks for all
+            gift.target.references.append(gift.reference)
     _use(high, strict, warn)
 
 
-def _give(high: High, giver: Declaration, strict: bool, warn: Warn) -> None:
+@dataclass(frozen=True, slots=True)
+class _Gift:
+    """A requisite that `giver` puts on `target`."""
+
+    giver: Declaration
+    target: Declaration
+    reference: Reference
+
+
+def _gifts(high: High, giver: Declaration, strict: bool, warn: Warn) -> list[_Gift]:
+    gifts: list[_Gift] = []
     meant: dict[str, list[Declaration]] = {}
     for reference in [found for found in giver.references if found.kind in REQUISITES_IN]:
         if reference.kind == "listen_in":
@@ -75,8 +92,9 @@ def _give(high: High, giver: Declaration, strict: bool, warn: Warn) -> None:
         # Salt goes through all that an earlier item of the same list named once more
         meant[reference.kind] = found if reference.module == "sls" else [*meant.get(reference.kind, ()), *found]
         kind = reference.kind.removesuffix("_in")
-        for target in meant[reference.kind]:
-            target.references.append(Reference(kind, giver.state, giver.id, reference.where))
+        given = Reference(kind, giver.state, giver.id, reference.where)
+        gifts += [_Gift(giver, target, given) for target in meant[reference.kind]]
+    return gifts
 
 
 def _use(high: High, strict: bool, warn: Warn) -> None:

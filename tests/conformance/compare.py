@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -50,7 +51,7 @@ _KINDS: Final = {
 def meaning(comment: str) -> Meaning:
     """What a comment says, in whatever words: each of its lines by the first of _MEANINGS that fits, else itself."""
     found: list[Meaning] = []
-    text = comment.strip()
+    text = _LISTED.sub(lambda listed: "\n".join(ast.literal_eval(listed[0])), comment.strip())
     retried = _RETRIED.search(text)
     if retried:
         return (*meaning(text[: retried.start()]), ("would be retried", *retried.groups()))
@@ -65,6 +66,9 @@ def meaning(comment: str) -> Meaning:
                 found.append(("words", line.strip()))
     return tuple(found)
 
+
+_LISTED: Final = re.compile(r"\['[^\[\]]*'\]")
+"""Several comments as Salt prints them when a retry meets a condition that skips the state."""
 
 _RETRIED: Final = re.compile(
     r"The state would be retried every (\d+) seconds \(with a splay of up to (\d+) seconds\)"
