@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,6 +64,10 @@ class Blobs:
         missing = {digest: content for digest, content in contents.items() if not self._touch(digest)}
         if missing:
             await asyncio.get_running_loop().run_in_executor(self._pool, self._put_all, missing)
+
+    def lacking(self, digests: Iterable[str]) -> set[str]:
+        """Those of `digests` that are not kept; the others stay for another day."""
+        return {digest for digest in digests if not self._touch(digest)}
 
     def _touch(self, digest: str) -> bool:
         try:

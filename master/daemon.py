@@ -17,6 +17,7 @@ import zmq
 
 from master import __version__, config
 from master.api.calls import Parts, node_calls
+from master.api.plans import plan_calls
 from master.api.socket import ApiServer
 from master.api.table import Table
 from master.api.work import work_calls
@@ -34,6 +35,7 @@ from master.inventory import Inventory
 from master.jobs import Jobs
 from master.keys import Keys
 from master.orders import ARGUMENT_WORDS
+from master.plans import Plans
 from master.runs.driver import Runs
 from master.sessions import Handlers, Session, Sessions
 from master.store import queries
@@ -178,7 +180,8 @@ class Daemon:
         self._closing.push_async_callback(self.runs.close)
         self._parts = Parts(
             settings, self.store, self.bus, self.keys, self.sessions, self.inventory, self.jobs, self.runs,
-            compiling.pillar, compiling.show, time.time(),
+            compiling.pillar, compiling.show,
+            Plans(self.jobs, self.blobs, Vault(own), self.inventory.expand), time.time(),
         )  # fmt: skip
 
     async def _listen(self, own: identity.Identity) -> None:
@@ -196,7 +199,7 @@ class Daemon:
         self._closing.callback(self.sessions.close)
         self.sessions.start(sessions, self._handlers())
         door.start()
-        table = Table([*node_calls(self._parts), *work_calls(self._parts)])
+        table = Table([*node_calls(self._parts), *work_calls(self._parts), *plan_calls(self._parts)])
         api = ApiServer(settings.socket, table, self.store, settings.roles, settings.api_connections)
         self._closing.push_async_callback(api.close)
         await api.start(_group(settings.socket_group))

@@ -140,19 +140,27 @@ class Jobs:
         Raises TargetError, NoTargetError, ArgumentError, SlsError, StateError or StoreError.
         """
         request = as_apply(request)
+        return await self.begin(request, await self.prepare(request))
+
+    async def prepare(self, request: JobRequest) -> Prepared:
+        """The orders that `request` comes to, checked and compiled for every minion it means. Raises as `start`."""
         minions = await self._inventory.expand(request.target, request.target_kind)
-        if request.kind == "call" and self._custom is not None and self._custom.wanted(request.function):
-            prepared = await self._custom.prepare(request, minions, self._words)
-        elif request.kind == "call":
-            prepared = prepare_call(request, minions, self._words)
-        else:
-            prepared = await prepare_apply(request, minions, self._compile)
+        if request.kind == "apply":
+            return await prepare_apply(request, minions, self._compile)
+        if self._custom is not None and self._custom.wanted(request.function):
+            return await self._custom.prepare(request, minions, self._words)
+        return prepare_call(request, minions, self._words)
+
+    async def begin(self, request: JobRequest, prepared: Prepared) -> JobId:
+        """Store the job of these orders and send them. Raises StateError or StoreError."""
         await self._blobs.put(prepared.contents)
         await self._reserve()
         # from here to the queued write nothing may wait: sequence numbers reach the store in their order
         now = time.time()
         job = new_job_id(now)
-        live = Live(job, request, now + request.timeout, dict.fromkeys(minions, JobState.PENDING))
+        live = Live(
+            job, request, now + request.timeout, dict.fromkeys(map(MinionId, prepared.orders), JobState.PENDING)
+        )
         live.scrubber.add(prepared.secrets)
         live.ordered(next(iter(prepared.orders.values())))
         sequence = self._next_sequence()

@@ -15,6 +15,7 @@ from master.config import MasterSettings, token_addresses
 from master.inventory import Inventory
 from master.jobs import Jobs
 from master.keys import Keys
+from master.plans import Plans
 from master.runs.driver import Runs
 from master.sessions import Sessions
 from master.store.store import Store
@@ -42,6 +43,7 @@ class Parts:
     runs: Runs
     pillar: PillarOf
     compile: CompileChunks
+    plans: Plans
     started: float
 
 

@@ -45,6 +45,7 @@ class Invocation:
     screen: Screen = field(default_factory=Screen)
     config: Path | None = None
     socket: Path | None = None
+    out: Path | None = None
     serve: Callable[[Path | None], int] = _no_daemon
 
     def client(self) -> Client:
@@ -103,8 +104,30 @@ def _set(change: Callable[[Invocation, Any], None]) -> Callable[[click.Context, 
     return callback
 
 
+if TYPE_CHECKING:
+    ChoiceType = click.Choice[str]
+    FloatType = click.ParamType[float]  # not generic at run time before click 8.2
+else:
+    ChoiceType = click.Choice
+    FloatType = click.ParamType
+
+
+class Output(ChoiceType):
+    """A format; `plan` takes the name of a file too, for the plan (`-o plan.json`)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The format, or the path of the file."""
+        planning = ctx is not None and ctx.command.name == "plan"
+        if planning and value not in FORMATS and ("." in str(value) or "/" in str(value)):
+            return Path(value)
+        return super().convert(value, param, ctx)
+
+
 def _output(invocation: Invocation, given: Any) -> None:
-    invocation.screen.format = given
+    if isinstance(given, Path):
+        invocation.out = given
+    else:
+        invocation.screen.format = given
 
 
 def _quiet(invocation: Invocation, _given: Any) -> None:
@@ -129,7 +152,7 @@ def _socket(invocation: Invocation, given: Any) -> None:
 
 _PATH = click.Path(path_type=Path)
 _OPTIONS = (
-    click.option("-o", "--output", type=click.Choice(FORMATS), expose_value=False, callback=_set(_output),
+    click.option("-o", "--output", type=Output(FORMATS), expose_value=False, callback=_set(_output),
                  help="How to print the answer (table on a terminal and elsewhere)."),
     click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set(_quiet),
                  help="Only the answer: no progress, no hints."),
@@ -151,12 +174,6 @@ def target_kinds(command: F) -> F:
             command
         )
     return command
-
-
-if TYPE_CHECKING:
-    FloatType = click.ParamType[float]  # not generic at run time before click 8.2
-else:
-    FloatType = click.ParamType
 
 
 class Span(FloatType):

@@ -22,6 +22,7 @@ APPLY_HELP = """Apply SLS files (or, without any, the highstate) on the minions 
   stackmaster apply '*'                         the highstate everywhere
   stackmaster apply osd1 ceph.osd --test        only show what would change
   stackmaster apply -G os:Debian ntp --pillar ntp:server=10.0.0.1
+  stackmaster apply --plan plan.json            what `plan … --out plan.json` foretold, or nothing
   stackmaster apply --local --states /srv/states ntp    this host, without a master
 """
 
@@ -30,6 +31,7 @@ PLAN_HELP = """Show what apply would change on the minions that TARGET means, an
 \b
   stackmaster plan 'osd*' ceph.conf
   stackmaster plan '*' --exit-code              3 when something is pending
+  stackmaster plan '*' --out plan.json          keep it; `apply --plan plan.json` applies exactly that
 
 + create, ~ change, - remove, ! restart, > run, ? not known until applied.
 """
@@ -55,11 +57,24 @@ def _shared(command: Any) -> Any:
 @click.argument("words", nargs=-1, metavar="TARGET [SLS]...", shell_complete=MINIONS)
 @target_kinds
 @click.option("--test", "--dry-run", "test", is_flag=True, help="Show what would change and touch nothing.")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Apply the plan in FILE, if a dry run still foretells the same; else exit with 7.",
+)
 @pillar_option
 @_shared
 @common
-def apply(words: tuple[str, ...], test: bool, **given: Any) -> int:
+def apply(words: tuple[str, ...], test: bool, plan_file: Path | None, **given: Any) -> int:
     """Apply; the exit code is exits.of_job's."""
+    if plan_file is not None:
+        from master.cli.planfile import apply_plan
+
+        if words or test or given["local"] or given["kind"] or given["pillar_words"]:
+            raise InputError("--plan says the target, the states and the pillar already", help="leave out all others")
+        return apply_plan(current(), plan_file, patience=given["answer_within"], detach=given["detach"])
     return _apply(words, test=test, exit_code=False, **given)
 
 
@@ -67,12 +82,18 @@ def apply(words: tuple[str, ...], test: bool, **given: Any) -> int:
 @click.argument("words", nargs=-1, metavar="TARGET [SLS]...", shell_complete=MINIONS)
 @target_kinds
 @click.option("--exit-code", is_flag=True, help="Exit with 3 when something would change.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep the plan in FILE for `apply --plan`; `-o FILE` too.",
+)
 @pillar_option
 @_shared
 @common
-def plan(words: tuple[str, ...], exit_code: bool, **given: Any) -> int:
+def plan(words: tuple[str, ...], exit_code: bool, out: Path | None, **given: Any) -> int:
     """A dry run; 0, or with --exit-code 3 when changes are pending."""
-    return _apply(words, test=True, exit_code=exit_code, **given)
+    return _apply(words, test=True, exit_code=exit_code, out=out or current().out, **given)
 
 
 def _apply(
@@ -80,8 +101,10 @@ def _apply(
     environment: str, timeout: float | None, answer_within: float, detach: bool, local: bool, minion: str | None,
     states: tuple[Path, ...], pillar_dir: tuple[Path, ...], grains: Path | None, root: Path | None,
     functions: tuple[str, ...], keyring: Path | None,
-    strict: bool,
+    strict: bool, out: Path | None = None,
 ) -> int:  # fmt: skip
+    if out is not None and (local or detach):
+        raise InputError("a plan is kept by a master, and only once it is made", help="without --local and --detach")
     if local:
         from master.cli.local import apply_here
 
@@ -98,6 +121,10 @@ def _apply(
         "environment": environment, "pillar": arguments.pillar(pillar_words), "test": test,
         **({"timeout": timeout} if timeout else {}),
     }  # fmt: skip
+    if out is not None:
+        from master.cli.planfile import keep_plan
+
+        return keep_plan(current(), request, out, timeout=timeout, patience=answer_within, exit_code=exit_code)
     return start(current(), request, timeout=timeout, patience=answer_within, detach=detach, exit_code=exit_code)
 
 
