@@ -63,9 +63,14 @@ def regex(pattern: str, flags: int = 0, *, strict: bool = False) -> re.Pattern[s
 
 
 def value_test(pattern: str, how: str, *, strict: bool = False) -> Test:
-    """The test of a value: `how` is glob, pcre or exact; all ignore case. Raises TargetError."""
+    """The test of a value: `how` is glob, pcre or exact; all ignore case. Raises TargetError.
+
+    As on Salt a regular expression is put into small letters, `\\D` into `\\d` too; `strict` refuses such a one.
+    """
+    if strict and how == "pcre" and re.search(r"(?<!\\)(?:\\\\)*\\[A-Z]", pattern):
+        raise TargetError(f"{pattern!r} has a class in capitals, which Salt reads in small letters", help="use [^…]")
     if how == "pcre":
-        expression = regex(pattern, re.IGNORECASE, strict=strict)
+        expression = regex(pattern.lower(), re.IGNORECASE, strict=strict)
         return lambda text: expression.match(text) is not None
     folded = pattern.lower()
     if how == "exact":
@@ -125,7 +130,7 @@ def _holds(found: Data, rest: str, how: str) -> bool:
 def _mapping_holds(found: Mapping[str, Data], rest: str, how: str) -> bool:
     everywhere = rest.startswith("*:")
     rest = rest.removeprefix("*:")
-    if rest == "*" or rest in found or data_matches(found, rest, ":", how):
+    if rest == "*" or rest in found or _any_value(list(found), rest, how) or data_matches(found, rest, ":", how):
         return True
     return everywhere and any(
         _mapping_holds(value, rest, how) if isinstance(value, Mapping) else _any_value(_members(value), rest, how)

@@ -40,13 +40,17 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word: what a minion is held against. `pattern` is it without its letter, cut at `delimiter`."""
+    """One word: what a minion is held against. `pattern` is it without its letter, cut at `delimiter`.
+
+    An evaluation that comes to a `broken` one means nobody.
+    """
 
     text: str
     kind: Kind
     test: Callable[[Subject], bool]
     delimiter: str = ":"
     pattern: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Target:
 
     def matches(self, subject: Subject) -> bool:
         """Whether `subject` is meant."""
-        return self.root is not None and _holds(self.root, subject)
+        return self.root is not None and _holds(self.root, subject) is True
 
     def explain(self, subject: Subject) -> list[Reason]:
         """Each term with what it says of `subject`, in the order of the expression. Pillar values are not shown."""
@@ -101,16 +105,26 @@ class Target:
         return self.root is not None and any(term.kind.startswith("pillar") for term, _, _ in _terms(self.root))
 
 
-def _holds(node: Node, subject: Subject) -> bool:
+def _holds(node: Node, subject: Subject) -> bool | None:
+    """Whether `node` holds, evaluated from left to right no further than needed; None when that breaks."""
     match node:
         case Term():
-            return node.test(subject)
+            return None if node.broken else node.test(subject)
         case Not():
-            return not _holds(node.inner, subject)
+            inner = _holds(node.inner, subject)
+            return None if inner is None else not inner
         case AllOf():
-            return all(_holds(part, subject) for part in node.parts)
+            for part in node.parts:
+                found = _holds(part, subject)
+                if not found:
+                    return found
+            return True
         case AnyOf():
-            return any(_holds(part, subject) for part in node.parts)
+            for part in node.parts:
+                found = _holds(part, subject)
+                if found is not False:
+                    return found
+            return False
 
 
 def _terms(node: Node, depth: int = 0, negated: bool = False) -> Iterator[tuple[Term, int, bool]]:

@@ -78,6 +78,52 @@ def test_nodegroups(expression: str, expected: list[str]) -> None:
     assert meant(expression, "mon1", "osd03", "web7", "db20") == expected
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("not N@either", ["db1", "mon1"]),
+        ("N@either and mon1", ["web1"]),
+        ("( N@either ) and mon1", []),
+        ("N@nested and not web1", ["db1"]),
+        ("mon1 N@unknown", ["mon1"]),
+        ("( ) or mon1", ["mon1"]),
+        ("not ( )", ["web1", "db1", "mon1"]),
+        ("mon1 ( web1 )", []),
+        ("mon1 or web1 ( db1 )", ["mon1"]),
+        ("mon1 or T@x or M@y", ["mon1"]),
+        ("mon1 or R@x", []),
+        ("not E@[", []),
+        ("not P@os:[", ["web1", "db1", "mon1"]),
+        ("N@numbers or mon1", []),
+        ("not not mon1", []),
+    ],
+)
+def test_what_salt_makes_of_it(expression: str, expected: list[str]) -> None:
+    """Each was held against Salt 3008.5."""
+    groups: dict[str, Data] = {**GROUPS, "nested": "N@either", "numbers": [1, 2]}
+    target = parse(expression, "compound", groups)
+    assert [name for name in ("web1", "db1", "mon1") if target.matches(Subject(name))] == expected
+
+
+def test_keys_match_as_values_do() -> None:
+    subject = Subject("a", {"disks": {"Sda": {"size": 1}}}, {})
+    assert all(
+        parse(f"{word}").matches(subject) for word in ("G@disks:sd*", "P@disks:s.a", "G@disks:SDA", "P@disks:^S")
+    )
+    assert parse(r"P@x:\D").matches(Subject("a", {"x": "5"}))
+
+
+def test_a_group_that_reads_otherwise_without_parentheses_is_refused_before_sending() -> None:
+    for expression in ("not N@either", "N@either and mon1"):
+        with pytest.raises(TargetError, match="without parentheses") as caught:
+            check(expression, nodegroups=GROUPS)
+        assert "( … )" in caught.value.help
+    for expression in ("N@either", "( N@either ) and mon1", "N@either or mon1", "not N@both", "not N@mons"):
+        check(expression, nodegroups=GROUPS)
+    with pytest.raises(TargetError, match="small letters"):
+        check(r"P@os:\D+")
+
+
 def test_a_nodegroup_is_a_kind_of_its_own() -> None:
     assert meant("both", "mon1", "osd03", "web7", kind="nodegroup") == ["mon1", "osd03"]
     assert meant("unknown", "mon1", kind="nodegroup") == []
