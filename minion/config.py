@@ -39,6 +39,14 @@ class MinionSettings:
     parallel_calls: int = 8
     log_level: str = "info"
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a value that no minion can work with."""
+        if not 1 <= self.parallel_calls <= 64:
+            raise ConfigError(f"'parallel_calls' must be 1 to 64, not {self.parallel_calls}")
+        for name in ("state_dir", "root"):
+            if not getattr(self, name).is_absolute():
+                raise ConfigError(f"{name!r} must be an absolute path, not {str(getattr(self, name))!r}")
+
     def minion_id(self) -> MinionId:
         """The configured id, or the host name in lower case. Raises InputError."""
         return minion_id(self.id or socket.gethostname().lower())

@@ -65,7 +65,7 @@ class CustomGrains:
         """End a process that takes too long."""
         if self._pid is not None and now >= self._deadline:
             log.error("the tree's own grains are not gathered within %g s; those of before stay", PATIENCE)
-            processes.send(processes.family(self._pid), signal.SIGKILL)
+            processes.send(processes.family(self._pid, None), signal.SIGKILL)
             self._deadline = now + PATIENCE
 
     def reaped(self, pid: int) -> bool:
@@ -79,7 +79,7 @@ class CustomGrains:
     def stop(self) -> None:
         """End the process: the daemon stops."""
         if self._pid is not None:
-            processes.send(processes.family(self._pid), signal.SIGKILL)
+            processes.send(processes.family(self._pid, None), signal.SIGKILL)
 
     def _custom(self) -> Custom | None:
         custom = store.load(self._state_dir)

@@ -62,6 +62,7 @@ class Job:
     deadline: float
     phase: Phase = Phase.FETCHING
     missing: set[str] = field(default_factory=set)
+    needed: frozenset[str] = frozenset()
     verdict: tuple[JobState, str] | None = None
 
 
@@ -93,11 +94,12 @@ class JobBook:
         """Take back a job whose process outlived the daemon."""
         self._jobs[job] = Job(job, order, now + timeout, Phase.RUNNING)
 
-    def needs(self, job: JobId, digests: Iterable[str]) -> list[Effect]:
-        """The content the job still lacks; none left means that it can be queued."""
+    def needs(self, job: JobId, digests: Iterable[str], needed: Iterable[str] = ()) -> list[Effect]:
+        """The content the job still lacks, of all that is `needed`; none left means that it can be queued."""
         entry = self._jobs.get(job)
         if entry is None or entry.phase is not Phase.FETCHING:
             return []
+        entry.needed = frozenset(needed)
         entry.missing = set(digests)
         if entry.missing:
             return []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minion import __version__
 from minion.config import DEFAULT_FILE, MinionSettings, load_enrolment
-from protocol.errors import InputError, StackmasterError
+from protocol.errors import ConfigError, InputError, StackmasterError, Where
 from protocol.settings import Loaded, load
 
 EXAMPLES = """examples:
@@ -26,6 +26,7 @@ EXAMPLES = """examples:
 def main(argv: list[str] | None = None) -> int:
     """Run `stackminion`; the exit code."""
     arguments = _parser().parse_args(argv)
+    os.umask(0o077)
     try:
         return int(arguments.run(arguments))
     except StackmasterError as error:
@@ -118,11 +119,24 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments).value
     _log_to_stderr(settings.log_level)
-    os.umask(0o077)
+    _check_private(settings.state_dir)
     enrolment = load_enrolment(settings.state_dir)
     identity = load_identity(settings.state_dir / "identity")
     Agent(settings, enrolment, identity).run()
     return 0
+
+
+def _check_private(state_dir: Path) -> None:
+    """Refuse a folder that others can change: keys and orders lie in it. Raises ConfigError."""
+    if not state_dir.exists():
+        return
+    found = state_dir.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise ConfigError(
+            "the state folder belongs to another user or can be changed by others",
+            where=Where(file=str(state_dir)),
+            help=f"chown it to the user that runs stackminion and chmod 700 {state_dir}",
+        )
 
 
 def _log_to_stderr(level: str) -> None:

@@ -7,20 +7,26 @@ get acknowledged; the master stores each record once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from minion.journal import Journal
-from minion.records import read_records
+from minion.records import fitting, read_records
+from protocol import codec
 from protocol.errors import DecodeError
-from protocol.messages import JobUpdate, Record, Report
+from protocol.messages import EventRaised, JobProgress, JobUpdate, Record, Report
 from protocol.names import JobId
+
+LOOSE: Mapping[str, type[Record]] = codec.table(JobUpdate, JobProgress, EventRaised)
 
 MOST_RECORDS = 64
 """Records in one Report."""
 
 MOST_BYTES = 512 * 1024
 """Bytes of records in one Report, unless a single record is larger."""
+
+MOST_LOOSE_BYTES = 16 * 1024 * 1024
+"""Bytes of such replies kept."""
 
 MOST_LOOSE = 2000
 """Replies of quick functions kept in memory; the oldest goes first (they only read, and can be asked again)."""
@@ -39,7 +45,7 @@ class _Track:
 class _Flight:
     """What one unacknowledged Report carried."""
 
-    loose: list[Record] = field(default_factory=list)
+    loose: list[tuple[Record, int]] = field(default_factory=list)
     offsets: dict[JobId, int] = field(default_factory=dict)
     ended: set[JobId] = field(default_factory=set)
 
@@ -50,7 +56,8 @@ class Outbox:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._tracks: dict[JobId, _Track] = {}
-        self._loose: deque[Record] = deque(maxlen=MOST_LOOSE)
+        self._loose: deque[tuple[Record, int]] = deque()
+        self._loose_bytes = 0
         self._flights: dict[int, _Flight] = {}
         self._next = 1
         self._window = 0
@@ -59,6 +66,7 @@ class Outbox:
         """A session began: everything unacknowledged is to be sent again, at most `window` Reports at once."""
         for flight in reversed(self._flights.values()):
             self._loose.extendleft(reversed(flight.loose))
+            self._loose_bytes += sum(size for _, size in flight.loose)
         self._flights.clear()
         self._next = 1
         self._window = window
@@ -71,8 +79,12 @@ class Outbox:
         self._window = 0
 
     def add(self, record: Record) -> None:
-        """A record that is in no job's file."""
-        self._loose.append(record)
+        """A record that is in no job's file; the oldest of these goes when there are too many."""
+        raw = fitting(record)
+        self._loose.append((codec.decode(raw, LOOSE), len(raw)))
+        self._loose_bytes += len(raw)
+        while len(self._loose) > MOST_LOOSE or self._loose_bytes > MOST_LOOSE_BYTES:
+            self._loose_bytes -= self._loose.popleft()[1]
 
     def grew(self, job: JobId) -> None:
         """The job's file may hold more records than were sent."""
@@ -104,16 +116,20 @@ class Outbox:
 
     def _gather(self, flight: _Flight) -> list[Record]:
         records: list[Record] = []
-        while self._loose and len(records) < MOST_RECORDS:
-            record = self._loose.popleft()
-            flight.loose.append(record)
-            records.append(record)
         size = 0
+        while self._loose and len(records) < MOST_RECORDS and (not records or size + self._loose[0][1] <= MOST_BYTES):
+            record, bytes = self._loose.popleft()
+            flight.loose.append((record, bytes))
+            records.append(record)
+            size += bytes
+        self._loose_bytes -= size
         for job, track in self._tracks.items():
             if not track.more:
                 continue
+            if records and size >= MOST_BYTES:
+                break
             size += self._gather_job(job, track, flight, records, size)
-            if len(records) >= MOST_RECORDS or size >= MOST_BYTES:
+            if len(records) >= MOST_RECORDS:
                 break
         return records
 
@@ -122,12 +138,15 @@ class Outbox:
         track.more = False
         try:
             for record, offset in read_records(self._journal.records(job), track.sent):
+                if records and size + offset - begun > MOST_BYTES:
+                    track.more = True
+                    break
                 records.append(record)
                 track.sent = flight.offsets[job] = offset
                 if isinstance(record, JobUpdate) and record.state.terminal:
                     flight.ended.add(job)
                     break
-                if len(records) >= MOST_RECORDS or size + offset - begun >= MOST_BYTES:
+                if len(records) >= MOST_RECORDS:
                     track.more = True
                     break
         except (OSError, DecodeError):

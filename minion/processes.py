@@ -1,4 +1,4 @@
-"""Processes of jobs as proc(5) shows them: whether one is still the same, and all that descend from it."""
+"""Processes of jobs as proc(5) shows them: whether one is still the same, and all that belong to a job."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 import signal
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
+
+from minion import scope
+
+Member: TypeAlias = "tuple[int, str]"
+"""A pid and when that process started, so that another process with its number is not taken for it."""
 
 
 def started(pid: int) -> str:
@@ -31,20 +37,26 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def family(pid: int) -> tuple[tuple[int, str], ...]:
-    """`pid` and all that descends from it now, each with its start, so that it can be known later."""
-    return tuple((each, started(each)) for each in tree(pid))
+def family(pid: int, group: Path | None) -> tuple[Member, ...]:
+    """All processes of the job whose process is `pid` (0: none): what descends from it, and its control group's."""
+    pids = dict.fromkeys([*(tree(pid) if pid else ()), *(scope.members(group) if group else ())])
+    return tuple((each, begun) for each in pids if (begun := started(each)))
 
 
-def send(members: Iterable[tuple[int, str]], number: signal.Signals) -> None:
-    """Signal each of a `family` that is still the same process, and its process group: commands have their own."""
+def living(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Those of `members` that are still there."""
+    return tuple((pid, begun) for pid, begun in members if started(pid) == begun)
+
+
+def send(members: Iterable[Member], number: signal.Signals) -> None:
+    """Signal each of `members` that is still the same process, and its process group: commands have their own."""
     for pid, begun in members:
-        if begun == "" or started(pid) != begun:
+        if started(pid) != begun:
             continue
         for deliver in (os.killpg, os.kill):
             try:
                 deliver(pid, number)
-            except ProcessLookupError:
+            except OSError:
                 continue
 
 

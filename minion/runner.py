@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minion import scope
+from minion.journal import hold_lock, write_lock
 from minion.records import RecordWriter
 from protocol.assignment import Assignment, BlobRef, Custom, decode_assignment, digest
 from protocol.command import Apply, Call, Order
@@ -19,8 +22,9 @@ from protocol.data import Data
 from protocol.errors import StackmasterError, StateError
 from protocol.messages import JobProgress, JobUpdate
 from protocol.names import JobId
+from protocol.plain import plain
 from protocol.results import JobState, Progress, StepResult
-from protocol.secrets import Scrubber, Secret
+from protocol.secrets import Scrubber
 from states.context import Context
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ class Task:
     state_dir: Path
     grains: Mapping[str, Data]
     done: Mapping[int, StepResult]
-    content: Callable[[str], Path]
+    content: Callable[[BlobRef], Path]
 
 
 def spawn(task: Task, wake: int) -> int:
@@ -53,7 +57,10 @@ def spawn(task: Task, wake: int) -> int:
     status = 1
     try:
         detach(task.folder, wake)
-        _carry_out(task)
+        lock = hold_lock(task.folder)
+        if lock is not None:
+            write_lock(lock, os.getpid(), scope.enter(task.job))
+            _carry_out(task)
         status = 0
     except BaseException:  # noqa: BLE001 - the last line of a child: never unwind into the daemon's frames
         traceback.print_exc()
@@ -69,7 +76,9 @@ def detach(folder: Path, wake: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    os.environ.pop("NOTIFY_SOCKET", None)
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        os.environ.pop(name, None)
+    _be_killed_first()
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -79,21 +88,37 @@ def detach(folder: Path, wake: int) -> None:
     os.closerange(_BELL + 1, 65536)
 
 
+def _be_killed_first() -> None:
+    """The daemon is protected when memory runs out; what it starts is not (proc(5), oom_score_adj)."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("0")
+    except OSError:
+        return
+
+
 def _carry_out(task: Task) -> None:
     writer = RecordWriter(task.folder / "records")
     bell = _Bell(_BELL)
     scrubber = Scrubber()
     try:
-        if isinstance(task.order, Apply):
-            update = _apply(task, task.order, writer, bell, scrubber)
-        elif isinstance(task.order, Call):
-            update = call(task.job, task.order, _context(task, scrubber, task.order.timeout))
-        else:
-            raise TypeError("a cancel has no process")
-        writer.append(update, sync=True)
+        writer.append(_outcome(task, writer, bell, scrubber), sync=True)
     finally:
         bell.ring()
         writer.close()
+
+
+def _outcome(task: Task, writer: RecordWriter, bell: _Bell, scrubber: Scrubber) -> JobUpdate:
+    """How the job came out, whatever happened in it."""
+    try:
+        if isinstance(task.order, Apply):
+            return _apply(task, task.order, writer, bell, scrubber)
+        if isinstance(task.order, Call):
+            return call(task.job, task.order, _context(task, scrubber, task.order.timeout))
+        raise TypeError("a cancel has no process")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug must come back as the job's end, not as silence
+        told = scrubber.text(f"{type(error).__name__}: {error}")
+        sys.stderr.write(scrubber.text(traceback.format_exc()))
+        return JobUpdate(task.job, JobState.FAILED, time.time(), f"the job broke off: {told}")
 
 
 class _Bell:
@@ -113,25 +138,19 @@ class _Bell:
 
 
 def _context(task: Task, scrubber: Scrubber, deadline: float) -> Context:
-    def blob_path(ref: BlobRef) -> Path:
-        path = task.content(ref.digest)
-        if not path.exists():
-            raise StateError(f"the content {ref.digest[:12]} is not on this host")
-        return path
-
     return Context(
         minion=task.minion,
         grains=task.grains,
         root=task.root,
         state_dir=task.state_dir,
         deadline=deadline,
-        blob_path=blob_path,
+        blob_path=task.content,
         scrubber=scrubber,
     )
 
 
 def _assignment(task: Task, order: Apply) -> Assignment:
-    raw = order.inline if order.inline is not None else task.content(order.digest).read_bytes()
+    raw = order.inline if order.inline is not None else task.content(BlobRef(order.digest, 0)).read_bytes()
     if digest(raw) != order.digest:
         raise StateError("the assignment on disk is not the one that was signed")
     assignment = decode_assignment(raw)
@@ -182,10 +201,10 @@ def call(job: JobId, order: Call, context: Context) -> JobUpdate:
         return JobUpdate(job, JobState.FAILED, time.time(), scrub.text(str(error)))
     except Exception as error:  # noqa: BLE001 - a function's bug must come back as its result, not as silence
         reason = f"{order.function} broke: {type(error).__name__}: {error}"
-        traceback.print_exc()
+        sys.stderr.write(scrub.text(traceback.format_exc()))
         return JobUpdate(job, JobState.FAILED, time.time(), scrub.text(reason))
     if not function.secret:
-        value = scrub.data(_plain(value))
+        value = scrub.data(plain(value))
     return JobUpdate(job, JobState.SUCCEEDED, time.time(), "", value)
 
 
@@ -197,6 +216,8 @@ def quick(function: str) -> bool:
         return registry.find_function(function).inline
     except StackmasterError:
         return True
+    except Exception:  # noqa: BLE001 - a module that cannot be imported now is for the job's own process to tell
+        return False
 
 
 def _custom(custom: Custom, context: Context) -> Loader:
@@ -204,14 +225,3 @@ def _custom(custom: Custom, context: Context) -> Loader:
     from states.custom.loader import load
 
     return load(custom, context)
-
-
-def _plain(value: Data) -> Data:
-    """Secrets that a function did not declare are masked by the scrubber; paths and such become text."""
-    if isinstance(value, Secret) or value is None or isinstance(value, bool | int | float | str | bytes):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return str(value)

@@ -7,6 +7,7 @@ by its KIND. Whatever bytes come, `decode` gives a message or raises DecodeError
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +65,15 @@ def table(*classes: type[M]) -> Mapping[str, type[M]]:
 def _unpack_bounded(raw: bytes, limit: int) -> Any:
     if len(raw) > limit:
         raise DecodeError(f"{len(raw)} bytes where at most {limit} are allowed")
+    containers = 0
+
+    def count(container: Any) -> Any:
+        nonlocal containers
+        containers += 1
+        if containers > limits.MAX_CONTAINERS:
+            raise ValueError("too many containers")
+        return container
+
     try:
         tree = msgpack.unpackb(
             raw,
@@ -74,6 +84,8 @@ def _unpack_bounded(raw: bytes, limit: int) -> Any:
             max_array_len=min(limit, limits.MAX_ITEMS),
             max_map_len=min(limit, limits.MAX_ITEMS),
             max_ext_len=0,
+            object_hook=count,
+            list_hook=count,
             ext_hook=_refuse_extension,
             timestamp=0,
         )
@@ -205,6 +217,8 @@ def _scalar_decoder(cls: type, place: str) -> Decoder:
     def decode_scalar(value: Any) -> Any:
         if not isinstance(value, accepted) or (isinstance(value, bool) and cls is not bool):
             raise DecodeError(f"{place} must be {cls.__name__}, not {type(value).__name__}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DecodeError(f"{place} must be finite")
         return value
 
     return decode_scalar

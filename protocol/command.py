@@ -9,7 +9,8 @@ from typing import ClassVar, Protocol
 from protocol import WIRE_VERSION, codec, merkle
 from protocol.assignment import Custom
 from protocol.data import Data
-from protocol.errors import SignatureError, VersionError
+from protocol.errors import DecodeError, InputError, RefusedCommand, SignatureError
+from protocol.names import JobId, job_id
 from protocol.results import Foretold
 
 CLOCK_SKEW = 30.0
@@ -129,16 +130,29 @@ def seal(
 def unseal(verifier: Verifier, minion: str, sealed: Sealed, now: float) -> tuple[Header, Order]:
     """The header and order of `sealed` for `minion`, once everything about it holds.
 
-    Raises SignatureError (forged, for another minion, outside its time), VersionError or DecodeError.
+    Raises SignatureError (forged, changed, for another minion) or DecodeError; RefusedCommand for one that is the
+    master's and this minion's, but of another wire version or outside its time.
     """
     verifier.verify(sealed.signature, _CONTEXT + sealed.header)
     header = codec.decode(sealed.header, _HEADERS)
-    if header.wire != WIRE_VERSION:
-        raise VersionError(f"the command speaks wire version {header.wire}, this minion {WIRE_VERSION}")
+    job = _job(header)
     if merkle.root_from(merkle.leaf(minion, sealed.payload), sealed.path) != header.root:
         raise SignatureError("the command is not for this minion, or its content was changed")
+    if header.wire != WIRE_VERSION:
+        message = f"the command speaks wire version {header.wire}, this minion {WIRE_VERSION}"
+        raise RefusedCommand(job, message, help="upgrade the older of the two")
     if now + CLOCK_SKEW < header.not_before:
-        raise SignatureError(f"the command is from the future by {header.not_before - now:.0f} s", help="check clocks")
+        future = header.not_before - now
+        raise RefusedCommand(job, f"by this minion's clock the command is {future:.0f} s early", help="check clocks")
     if now > header.not_after:
-        raise SignatureError(f"the command expired {now - header.not_after:.0f} s ago", help="check clocks")
+        past = now - header.not_after
+        raise RefusedCommand(job, f"by this minion's clock the command expired {past:.0f} s ago", help="check clocks")
     return header, codec.decode(sealed.payload, ORDERS)
+
+
+def _job(header: Header) -> JobId:
+    """The job's id, which becomes the name of a folder. Raises DecodeError."""
+    try:
+        return job_id(header.job)
+    except InputError as error:
+        raise DecodeError(error.message) from None

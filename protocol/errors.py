@@ -9,7 +9,8 @@ StackmasterError
 ├── PeerError             what the other side sent is wrong (its fault, never ours)
 │   ├── DecodeError       bytes that are no message, or too large, too deep, of a wrong type
 │   ├── SignatureError    a signature, proof or address that does not hold
-│   └── VersionError      a wire version that we do not speak
+│   ├── VersionError      a wire version that we do not speak
+│   └── RefusedCommand    a command truly of the master that must not be carried out (now)
 ├── IdentityError         a key or key file that is missing, unreadable or too open
 ├── RefusedError          understood, and not allowed or not safe (exit 7)
 ├── NoTargetError         the target matched nobody (exit 6)
@@ -118,6 +119,16 @@ class VersionError(PeerError):
     """A wire version that we do not speak."""
 
     code = "peer.version"
+
+
+class RefusedCommand(PeerError):
+    """A command whose signature holds and that must not be carried out: its time, its version. `job` is its job."""
+
+    code = "peer.command"
+
+    def __init__(self, job: str, message: str, *, help: str = "") -> None:
+        super().__init__(message, help=help)
+        self.job = job
 
 
 class IdentityError(StackmasterError):

@@ -14,6 +14,9 @@ MAX_DEPTH = 32
 MAX_ITEMS = 100_000
 """Elements of one array or map."""
 
+MAX_CONTAINERS = 100_000
+"""Arrays and maps in one message: empty ones cost a byte on the wire and a hundred in memory."""
+
 MAX_STRING = MAX_MESSAGE
 """Bytes of one string; the frame is the tighter bound in practice."""
 

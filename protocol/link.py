@@ -18,6 +18,10 @@ from enum import StrEnum
 PATIENCE = 3
 """Intervals without a word from the master after which the link is rebuilt."""
 
+SHORTEST = 0.1
+LONGEST = 300.0
+"""Heartbeat intervals that a master may set, in seconds."""
+
 SLOWEST_RETRY = 30.0
 """Seconds between attempts at most."""
 
@@ -72,7 +76,7 @@ class Link:
     def welcomed(self, now: float, interval: float) -> None:
         """The master's Welcome arrived: the session stands."""
         self.state = LinkState.UP
-        self.interval = interval
+        self.interval = interval = min(max(interval, SHORTEST), LONGEST)
         self._heard = now
         self._beat = now + interval * self.rng.uniform(0.2, 1.0)
         self._failures = 0

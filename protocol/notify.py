@@ -7,17 +7,18 @@ import socket
 
 
 def notify(message: str) -> bool:
-    """Send `READY=1`, `STATUS=…`, `WATCHDOG=1`, `STOPPING=1`; False when no service manager listens."""
+    """Send `READY=1`, `STATUS=…`, `WATCHDOG=1`, `STOPPING=1`; False when none listens or none keeps up."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        try:
+    try:
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with socket.socket(socket.AF_UNIX, kind) as sender:
             sender.sendto(message.encode("utf-8"), address)
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Self
+from urllib.parse import quote
 
 from protocol.data import Data
 
@@ -13,11 +16,14 @@ MASK: Final = "***"
 UNKNOWN: Final = "unknown-until-applied"
 """What a dry run gives for a value that only an earlier step's real run can tell."""
 
-_ALWAYS = re.compile(
-    r"(?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}=="  # a cephx key: 28 bytes in base64, of which the first is type 1
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
-    re.DOTALL,
-)
+_CEPHX = re.compile(r"(?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}==")
+"""A cephx key: 28 bytes in base64, of which the first is type 1."""
+
+_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
+_PEM_END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY-----")
+_PEM_LONGEST = 16 * 1024
+"""Characters of a private key in PEM at most (RFC 7468); behind a beginning without an end so much is hidden."""
+
 _SHORTEST = 6
 """A literal shorter than this is not searched for in text: it would blot out innocent words."""
 
@@ -43,6 +49,12 @@ class Secret(str):
 
     def __format__(self, spec: str) -> str:
         return format(MASK, spec)
+
+    def __add__(self, other: str) -> Secret:
+        return Secret(self[:] + other[:])
+
+    def __radd__(self, other: str) -> Secret:
+        return Secret(other[:] + self[:])
 
 
 def reveal(value: Data) -> Data:
@@ -76,12 +88,13 @@ class Scrubber:
         self.add(values)
 
     def add(self, values: Iterable[str]) -> None:
-        """Learn more literal values; a multi-line value is also hidden line by line."""
+        """Learn more literal values; a multi-line value is also hidden line by line, and each as it looks when it is
+        escaped (JSON, Python, URL) or in base64."""
         before = len(self._values)
         for value in values:
             for part in {value, value.strip(), *value.splitlines()}:
                 if len(part.strip()) >= _SHORTEST:
-                    self._values.add(part)
+                    self._values.update(_forms(part))
         if len(self._values) != before:
             longest_first = sorted(self._values, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
@@ -90,7 +103,9 @@ class Scrubber:
         """`text` without secrets."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
-        return _ALWAYS.sub(MASK, text)
+        if "PRIVATE KEY-----" in text:
+            text = _without_private_keys(text)
+        return _CEPHX.sub(MASK, text) if "AQ" in text else text
 
     def data(self, value: Data) -> Data:
         """`value` without secrets, keys of mappings included."""
@@ -105,3 +120,26 @@ class Scrubber:
         if isinstance(value, list | tuple):
             return [self.data(item) for item in value]
         return value
+
+
+def _forms(literal: str) -> set[str]:
+    """`literal` and the ways in which it may turn up in other texts."""
+    raw = literal[:]
+    try:
+        coded = raw.encode("utf-8")
+    except UnicodeEncodeError:
+        return {raw}
+    in_base64 = base64.b64encode(coded).decode("ascii").rstrip("=")
+    forms = {raw, json.dumps(raw)[1:-1], repr(raw)[1:-1], quote(raw, safe=""), in_base64, coded.hex()}
+    return {form for form in forms if len(form) >= _SHORTEST}
+
+
+def _without_private_keys(text: str) -> str:
+    """`text` in which each private key in PEM is masked; in linear time, whatever the text is."""
+    kept: list[str] = []
+    at = 0
+    while (begin := _PEM_BEGIN.search(text, at)) is not None:
+        end = _PEM_END.search(text, begin.end(), begin.end() + _PEM_LONGEST)
+        kept += [text[at : begin.start()], MASK]
+        at = end.end() if end is not None else min(len(text), begin.end() + _PEM_LONGEST)
+    return "".join([*kept, text[at:]])

@@ -88,7 +88,7 @@ def _read_file(cls: type, file: Path, values: dict[str, Any], origins: dict[str,
             close = difflib.get_close_matches(key, hints, n=1)
             help = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(hints))}"
             raise ConfigError(f"unknown key {key!r}", where=where, help=help)
-        values[key] = _convert(hints[key], _plain(value_node), key, where)
+        values[key] = _convert(hints[key], _value(hints[key], value_node), key, where)
         origins[key] = f"{file}:{where.line}"
 
 
@@ -108,9 +108,16 @@ def _read_environment(
         if variable in environment:
             where = Where(file=f"${variable}")
             node = _compose(environment[variable], f"${variable}")
-            plain = _plain(node) if node is not None else ""
+            plain = _value(hints[field.name], node) if node is not None else ""
             values[field.name] = _convert(hints[field.name], plain, field.name, where)
             origins[field.name] = f"${variable}"
+
+
+def _value(hint: Any, node: yaml.Node) -> Any:
+    """The value of a node; where text is wanted, as it was written: `id: 010` is not the number 8."""
+    if hint is str and isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:null":
+        return node.value
+    return _plain(node)
 
 
 def _plain(node: yaml.Node) -> Any:

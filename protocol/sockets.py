@@ -106,7 +106,11 @@ def connecting(
     socket.setsockopt(zmq.CURVE_SERVERKEY, server.encode("ascii"))
     socket.setsockopt(zmq.CURVE_PUBLICKEY, identity.curve_public.encode("ascii"))
     socket.setsockopt(zmq.CURVE_SECRETKEY, identity.curve_secret)
-    socket.connect(address)
+    try:
+        socket.connect(address)
+    except zmq.ZMQError:
+        socket.close()
+        raise
     return socket
 
 

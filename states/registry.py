@@ -277,8 +277,15 @@ def _convert(what: str, key: str, hint: Any, value: Data) -> Data:
         if fits:
             return converted
     wanted = getattr(hint, "__name__", str(hint)).replace("typing.", "")
-    shown = "***" if isinstance(value, Secret) else repr(value)[:60]
-    raise ArgumentError(f"{what}: the argument {key!r} must be {wanted}, not {shown}")
+    raise ArgumentError(f"{what}: the argument {key!r} must be {wanted}, not {_told(value)}")
+
+
+def _told(value: Data) -> str:
+    """A value whole or not at all: a secret that is cut in two is not found by who hides it."""
+    if isinstance(value, Secret):
+        return "***"
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{type(value).__name__} of {len(shown)} characters"
 
 
 def _try(hint: Any, value: Data) -> tuple[Data, bool]:

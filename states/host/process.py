@@ -103,7 +103,7 @@ def run(
     Raises CommandMissing, CommandTimeout, CommandError (status not accepted), and StateError for a secret in argv.
     """
     arguments = tuple(argv)
-    if any(isinstance(argument, Secret) for argument in arguments):
+    if any(isinstance(argument, Secret) or ctx.scrubber.text(argument) != argument for argument in arguments):
         raise StateError(f"a secret on the command line of {arguments[0]}", help="give it through stdin or env")
     started = time.monotonic()
     limit = min(deadline if deadline is not None else ctx.deadline, ctx.deadline)
@@ -121,7 +121,7 @@ def run(
         captured.stdout.left_out + captured.stderr.left_out,
     )
     if captured.timed_out:
-        raise CommandTimeout(ctx.scrubber.text(f"{_shown(arguments)} did not end within {limit:g} s"), completed)
+        raise CommandTimeout(ctx.scrubber.text(f"{_shown(ctx, arguments)} did not end within {limit:g} s"), completed)
     if accept is not None and completed.status not in accept:
         raise failure(ctx, completed)
     return completed
@@ -131,7 +131,7 @@ def failure(ctx: Context, completed: Completed, *, what: str = "", help: str = "
     """The error that says how a command ended and its last lines, without secrets. `what` is said instead of argv."""
     how = f"exit status {completed.status}" if completed.status >= 0 else f"signal {_signal_name(-completed.status)}"
     lines = (completed.stderr.strip() or completed.stdout.strip()).splitlines()[-TAIL_LINES:]
-    told = "\n".join([f"{what or _shown(completed.argv)} failed ({how})", *lines])
+    told = "\n".join([f"{what or _shown(ctx, completed.argv)} failed ({how})", *lines])
     return CommandError(ctx.scrubber.text(told), completed, help=ctx.scrubber.text(help))
 
 
@@ -220,8 +220,25 @@ class _Kept:
     def text(self) -> str:
         if not self.left_out:
             return (self._head + self._tail).decode("utf-8", "replace")
+        head, tail = _to_line_end(self._head), _from_line_start(self._tail)
+        self.left_out += len(self._head) + len(self._tail) - len(head) - len(tail)
+        self._head, self._tail = bytearray(head), bytearray(tail)
         gap = f"\n[{self.left_out} bytes of output left out]\n"
-        return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
+        return head.decode("utf-8", "replace") + gap + tail.decode("utf-8", "replace")
+
+
+_SEAM: Final = 4096
+"""Bytes at a cut within which a whole line is sought: a secret that is cut in two would not be found."""
+
+
+def _to_line_end(head: bytearray) -> bytes:
+    newline = head.rfind(b"\n", max(0, len(head) - _SEAM))
+    return bytes(head[: newline if newline >= 0 else max(0, len(head) - _SEAM)])
+
+
+def _from_line_start(tail: bytearray) -> bytes:
+    newline = tail.find(b"\n", 0, _SEAM)
+    return bytes(tail[newline + 1 if newline >= 0 else min(len(tail), _SEAM) :])
 
 
 @dataclass(slots=True)
@@ -322,6 +339,7 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def _shown(argv: tuple[str, ...]) -> str:
-    text = " ".join(argv)
+def _shown(ctx: Context, argv: tuple[str, ...]) -> str:
+    """A command line for a message: secrets hidden first, then cut."""
+    text = ctx.scrubber.text(" ".join(argv))
     return text if len(text) <= 200 else text[:200] + " …"

@@ -23,6 +23,8 @@ from protocol.results import JobState
 from protocol.token import JoinToken
 from tests.functional.wire_master import PATIENCE, RealMinion, WireMaster, free_ports
 
+EXPIRED = new_job_id(4.0)
+
 
 @pytest.fixture
 def master() -> Iterator[WireMaster]:
@@ -115,11 +117,14 @@ def test_what_is_not_signed_for_it_has_no_effect(master: WireMaster, minion: Rea
     now = time.time()
     forged = command.seal(generate(), new_job_id(2.0), 50, {"osd1": order}, now, 60.0)["osd1"]
     others = command.seal(master.identity, new_job_id(3.0), 51, {"osd2": order}, now, 60.0)["osd2"]
-    expired = command.seal(master.identity, new_job_id(4.0), 52, {"osd1": order}, now - 900, 60.0)["osd1"]
+    expired = command.seal(master.identity, EXPIRED, 52, {"osd1": order}, now - 900, 60.0)["osd1"]
     good = command.seal(master.identity, new_job_id(5.0), 53, {"osd1": order}, now, 60.0)["osd1"]
     tampered = dataclasses.replace(good, payload=good.payload.replace(b"forged", b"f0rged"))
     for sealed in (forged, others, expired, tampered):
         master.send(sealed)
+    master.serve_until(lambda: master.ends(EXPIRED), "word of the expired command")
+    assert master.ends(EXPIRED)[0].state is JobState.REFUSED
+    assert "check clocks" in master.ends(EXPIRED)[0].reason
     master.order("osd1", job := new_job_id(6.0), Call("test.ping", (), {}, 5.0))
     master.finish(job)
     assert list(minion.root.iterdir()) == []
@@ -202,7 +207,7 @@ def test_a_call_that_was_cut_off_by_a_crash_is_told_not_repeated(master: WireMas
     master.order("osd1", job := new_job_id(1.0), slow(minion.root, "pid"))
     mark = minion.root / "pid"
     master.serve_until(lambda: mark.exists() and mark.read_text().strip(), "the command to run")
-    runner = int((minion.state / "jobs" / job / "process").read_text().split()[0])
+    runner = int((minion.state / "jobs" / job / "lock").read_text().split()[0])
     minion.kill()
     os.killpg(runner, signal.SIGKILL)
     minion.start()

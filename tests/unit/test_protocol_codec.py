@@ -82,6 +82,8 @@ def test_any_array_behind_a_known_kind_is_a_message_or_a_decode_error(tail: Data
         b"\xdd\xff\xff\xff\xff",  # an array that claims 2^32 - 1 elements
         b"\xdf\xff\xff\xff\xff",  # a map that claims as many
         b"\xdb\xff\xff\xff\xff",  # a string that claims 4 GiB
+        b"\xdc\xff\xff" + b"\x80" * 65535 + b"\xdc\xff\xff",
+        b"\xdd\x00\x00\x00\x02" + (b"\xdc\xff\xff" + b"\x80" * 65535) * 2,  # 131,070 empty maps
         b"\x91" * 100_000 + b"\xc0",  # 100,000 levels
         b"\x91" * (limits.MAX_DEPTH + 2) + b"\xc0",
         msgpack.packb(msgpack.ExtType(5, b"x")),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from protocol.data import Data
 from protocol.secrets import MASK, Scrubber, Secret, literals, reveal
 
+ROOT = Path(__file__).resolve().parents[2]
 KEY = "AQ" + "Bc3+/" * 7 + "x" + "=="
 
 
@@ -53,3 +58,37 @@ def test_a_secret_does_not_lose_its_type_in_a_pickle() -> None:
 
 def test_a_secret_of_a_secret_keeps_the_value() -> None:
     assert Secret(Secret("hunter22")).reveal() == "hunter22"
+
+
+def test_joining_a_secret_to_text_leaves_it_a_secret() -> None:
+    joined = "--key=" + Secret("hunter22") + "!"
+    assert isinstance(joined, Secret)
+    assert joined.reveal() == "--key=hunter22!"
+
+
+def test_other_ways_to_write_a_secret_are_hidden_too() -> None:
+    scrubber = Scrubber(['pass"wörd\t22'])
+    for text in (
+        json.dumps({"a": 'pass"wörd\t22'}),
+        repr('pass"wörd\t22'),
+        "https://x/?p=pass%22w%C3%B6rd%0922",
+        base64.b64encode('pass"wörd\t22'.encode()).decode(),
+    ):
+        told = scrubber.text(text)
+        assert MASK in told, text
+        assert "rd" not in told or "22" not in told, told
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-----BEGIN PRIVATE KEY-----" * 40_000, "-----BEGIN " * 100_000 + "PRIVATE KEY-----", "AQ" * 500_000],
+)
+def test_hiding_takes_no_longer_for_a_hostile_text(text: str) -> None:
+    program = f"from protocol.secrets import Scrubber; Scrubber().text({text[:30]!r} * {len(text) // 30})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=30, check=False)
+    assert done.returncode == 0
+
+
+def test_a_private_key_whose_end_is_missing_is_hidden_as_far_as_one_goes() -> None:
+    told = Scrubber().text("x -----BEGIN RSA PRIVATE KEY-----\nMIIEow" + "A" * 3000)
+    assert told == f"x {MASK}"

@@ -60,6 +60,11 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, said: str) 
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["010", "1:30", "12.10", "yes", "2024-01-02"])
+def test_text_stays_as_it_was_written(tmp_path: Path, text: str) -> None:
+    assert load(Sample, write(tmp_path, "minion.yaml", f"id: {text}\n"), {}).value.id == text
+
+
 def test_a_missing_file_and_a_bad_variable_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--config"):
         load(Sample, tmp_path / "minion.yaml", {})
