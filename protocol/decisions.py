@@ -10,7 +10,9 @@ from protocol.results import StepResult
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call the state."""
+    """Call the state; `remark` is added to its comment."""
+
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

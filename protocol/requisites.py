@@ -45,6 +45,7 @@ _SKIPPED: Final[Mapping[Verdict, str]] = {
     "no change foretold": "No changes detected",
     "no failure": "State was not run because onfail req did not change",
     "no change": "State was not run because none of the onchanges reqs changed",
+    "skipped by another": "State was not run because requisites were skipped by another state",
 }
 
 Failhard = Callable[[Chunk], bool]
@@ -232,6 +233,8 @@ class Walk:
             return Skip(_SKIPPED[verdict])
         if self._pretest_due(position):
             return Pretest()
+        if verdict == "change unheard":
+            return Call(" mod_watch was not run because requisites were skipped by another state")
         if verdict == "change":
             watched = (*needs.get("watch", ()), *needs.get("watch_any", ()))
             return CallWatch(tuple(target for target in watched if self._results[target].changes))
@@ -240,7 +243,7 @@ class Walk:
     def _outcome(self, kind: str, target: int) -> Outcome:
         result = self._foretold.get(target) if kind == "prereq" else None
         result = result or self._results[target]
-        return Outcome(result.result, bool(result.changes), result.ran)
+        return Outcome(result.result, bool(result.changes), result.ran, result.skip_req)
 
     def _failed(self, position: int, needs: Mapping[str, tuple[int, ...]]) -> Decision:
         foretold = self._foretold.get(position)

@@ -56,7 +56,8 @@ class StepResult:
     """What one chunk came to.
 
     `result` is True (as wanted), False (failed) or None (a dry run: it would change). `ran` is False when the state
-    was not called (requisites). Times are seconds; `started` since the epoch. `number` counts calls from 0.
+    was not called (requisites). Times are seconds; `started` since the epoch. `number` counts calls from 0. With
+    `skip_req` the state asks that nobody act on its changes.
     """
 
     KIND: ClassVar[str] = "step-result"
@@ -76,6 +77,7 @@ class StepResult:
     warnings: tuple[str, ...] = ()
     file: str = ""
     line: int = 0
+    skip_req: bool = False
 
 
 @dataclass(frozen=True, slots=True)

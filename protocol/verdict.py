@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["met", "change", "fail", "no change foretold", "no failure", "no change"]
+Verdict = Literal[
+    "met", "change", "change unheard", "fail", "no change foretold", "no failure", "no change", "skipped by another"
+]
 """met: call it; change: call it and, when that alone changes nothing, tell it that what it watches has changed;
-fail: something it needs has failed; the rest: it is not needed, because no prereq target would change, because
-nothing failed (onfail), because nothing changed (onchanges)."""
+change unheard: call it and tell it nothing, because another asked for that; fail: something it needs has failed;
+skipped by another: it would be called for a change whose state asked that nobody act on it; the rest: it is not
+needed, because no prereq target would change, because nothing failed (onfail), because nothing changed (onchanges)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +22,29 @@ class Outcome:
     result: bool | None
     changed: bool
     ran: bool = True
+    skip_req: bool = False
 
 
-_Fact = Literal["", "met", "fail", "change", "fell", "stood", "changed", "unchanged", "foretold", "nothing foretold"]
+_Fact = Literal[
+    "", "met", "fail", "change", "fell", "stood", "changed", "unchanged", "foretold", "nothing foretold", "skip"
+]
 
 
 def judge(requisites: Mapping[str, Iterable[Outcome]]) -> Verdict:
     """The verdict from the outcomes of the targets of each kind; those of `prereq` are of test runs.
 
-    Kinds count together: a failed need beats all, then prereq, onfail, onchanges and watch; a changed
-    `onchanges` target lets an unmet `onfail` pass when something watched has changed too.
+    Kinds count together: a failed need beats all, then what another asked to skip, prereq, onfail, onchanges and
+    watch; a changed `onchanges` target lets an unmet `onfail` pass when something watched has changed too.
     """
     facts: set[_Fact] = set()
     for kind, outcomes in requisites.items():
         facts |= _facts(kind, outcomes)
     if "fail" in facts:
         return "fail"
+    if "skip" in facts and facts & {"changed", "foretold"}:
+        return "skipped by another"
+    if "skip" in facts and "change" in facts:
+        return "change unheard"
     if "nothing foretold" in facts:
         return "met" if "foretold" in facts else "no change foretold"
     if "stood" in facts and "changed" not in facts:
@@ -48,7 +58,10 @@ def judge(requisites: Mapping[str, Iterable[Outcome]]) -> Verdict:
 
 def _facts(kind: str, outcomes: Iterable[Outcome]) -> set[_Fact]:
     base = kind.removesuffix("_any").removesuffix("_all")
-    facts = {_fact(base, outcome) for outcome in outcomes}
+    given = list(outcomes)
+    facts = {_fact(base, outcome) for outcome in given}
+    if any(outcome.skip_req for outcome in given):
+        facts.add("skip")
     if kind.endswith("_any") or kind == "onfail":
         if facts & {"met", "change", "changed"}:
             facts.discard("fail")

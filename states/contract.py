@@ -68,8 +68,10 @@ class Plan:
 class Done(Plan):
     """What a state came to that looks and acts at once: the own code of a state tree, written for Salt.
 
-    `result` and `made` are its word, also in a dry run; nobody can check them.
+    `result` and `made` are its word, also in a dry run; nobody can check them. With `skip_req` it asks that nobody
+    act on its changes.
     """
 
     result: bool | None = True
     made: tuple[Change, ...] = ()
+    skip_req: bool = False

@@ -23,12 +23,12 @@ NOTHING_DONE: Final[Mapping[int, StepResult]] = MappingProxyType({})
 
 Emit = Callable[[Progress], None]
 Raise = Callable[[str, Mapping[str, Data]], None]
-"""Takes an event of the minion's: its tag and its data, without secrets."""
+"""Takes the event of a state that has ended: the end of its tag, and its data, without secrets."""
 
 _Running = dict["concurrent.futures.Future[tuple[Outcome, int]]", tuple[int, Chunk, float]]
 
 
-def _nobody(_tag: str, _data: Mapping[str, Data]) -> None:
+def _nobody(_name: str, _data: Mapping[str, Data]) -> None:
     """Nobody takes events."""
 
 
@@ -138,7 +138,7 @@ class _Engine:
         self._emit(StepEnded(position, numbered))
         event = self._walk.chunk(position).options.get("fire_event")
         if event:
-            self._raise(f"state_result/{result.name if event is True else event}", _told(numbered))
+            self._raise(result.name if event is True else str(event), _told(numbered))
 
     def _note(self, result: StepResult) -> None:
         """In a dry run, what is foretold to change makes what comes later uncertain."""

@@ -32,6 +32,7 @@ def done(state: str, subject: str, returned: Any) -> Done:
         warnings=tuple(map(str, warnings if isinstance(warnings, list | tuple) else [warnings])),
         result=result,
         made=tuple(_changes(subject, returned["changes"])),
+        skip_req=returned.get("skip_req") is True,
     )
 
 
