@@ -29,6 +29,10 @@ class MinionSettings:
     grains         grains of the operator's own, laid over what is gathered
     parallel_calls how many function calls may run at once
     log_level      debug, info, warning or error
+    failhard       the first failed state ends a job, unless it says `failhard: false` itself
+    state_max_parallel       how many states with `parallel` may run at once
+    global_state_conditions  `*`, a family or a state -> compound targets of which one must mean this host, or such
+                   states are not called
     """
 
     id: str = ""
@@ -38,6 +42,9 @@ class MinionSettings:
     grains: Mapping[str, Data] = field(default_factory=dict)
     parallel_calls: int = 8
     log_level: str = "info"
+    failhard: bool = False
+    state_max_parallel: int = 16
+    global_state_conditions: Mapping[str, Data] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value that no minion can work with."""
@@ -50,6 +57,17 @@ class MinionSettings:
     def minion_id(self) -> MinionId:
         """The configured id, or the host name in lower case. Raises InputError."""
         return minion_id(self.id or socket.gethostname().lower())
+
+
+def conditions(given: Mapping[str, Data]) -> dict[str, list[str]]:
+    """`global_state_conditions` with a list for each name. Raises ConfigError for what is neither text nor a list."""
+    found: dict[str, list[str]] = {}
+    for name, targets in given.items():
+        listed = [targets] if isinstance(targets, str) else targets
+        if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
+            raise ConfigError(f"'global_state_conditions': {name!r} must be a target or a list of targets")
+        found[name] = [str(each) for each in listed]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

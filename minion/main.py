@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from minion import __version__
-from minion.config import DEFAULT_FILE, MinionSettings, load_enrolment
+from minion.config import DEFAULT_FILE, MinionSettings, conditions, load_enrolment
 from protocol.errors import ConfigError, InputError, StackmasterError, Where
 from protocol.settings import Loaded, load
 
@@ -81,7 +81,9 @@ def _settings(arguments: argparse.Namespace) -> Loaded[MinionSettings]:
         path = Path(os.environ["STACKMASTER_CONFIG"])
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
-    return load(MinionSettings, path, os.environ)
+    loaded = load(MinionSettings, path, os.environ)
+    conditions(loaded.value.global_state_conditions)
+    return loaded
 
 
 def _join(arguments: argparse.Namespace) -> int:

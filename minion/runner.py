@@ -9,18 +9,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minion import scope
+from minion.config import MinionSettings, conditions
 from minion.journal import hold_lock, write_lock
 from minion.records import RecordWriter
 from protocol.assignment import Assignment, BlobRef, Custom, decode_assignment, digest
 from protocol.command import Apply, Call, Order
 from protocol.data import Data
 from protocol.errors import StackmasterError, StateError
-from protocol.messages import JobProgress, JobUpdate
+from protocol.messages import EventRaised, JobProgress, JobUpdate
 from protocol.names import JobId
 from protocol.plain import plain
 from protocol.results import JobState, Progress, StepResult
@@ -47,6 +48,7 @@ class Task:
     grains: Mapping[str, Data]
     done: Mapping[int, StepResult]
     content: Callable[[BlobRef], Path]
+    settings: MinionSettings = field(default_factory=MinionSettings)
 
 
 def spawn(task: Task, wake: int) -> int:
@@ -160,7 +162,7 @@ def _assignment(task: Task, order: Apply) -> Assignment:
 
 
 def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber: Scrubber) -> JobUpdate:
-    from states.engine import apply
+    from states.engine import Habits, apply
 
     try:
         assignment = _assignment(task, order)
@@ -172,13 +174,28 @@ def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber
         writer.append(JobProgress(task.job, progress))
         bell.ring()
 
+    def raise_event(name: str, data: Mapping[str, Data]) -> None:
+        writer.append(EventRaised(f"state_result/{task.job}/{name}", data, time.time()))
+        bell.ring()
+
     context = _context(task, scrubber, order.timeout)
     context.pending = order.pending
+    settings = task.settings
+    habits = Habits(settings.failhard, settings.state_max_parallel, conditions(settings.global_state_conditions))
     if assignment.custom is not None and not order.test:
         from states.custom.store import keep_grains
 
         keep_grains(context, assignment.custom)
-    results = apply(assignment, context, emit, test=order.test, foretold=order.foretold, done=task.done)
+    results = apply(
+        assignment,
+        context,
+        emit,
+        test=order.test,
+        foretold=order.foretold,
+        done=task.done,
+        raise_event=raise_event,
+        habits=habits,
+    )
     failed = sum(result.result is False for result in results)
     if failed:
         reason = f"{failed} of {len(results)} states failed"

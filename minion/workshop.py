@@ -214,6 +214,7 @@ class Workshop:
                 grains=self._grains(),
                 done=self._journal.results(job),
                 content=self._blobs.checked,
+                settings=self._settings,
             )
             pid = runner.spawn(task, self._wake)
         except (OSError, DecodeError) as error:

@@ -16,6 +16,7 @@ from protocol.results import Change, Foretold, Progress, StepEnded, StepResult, 
 from protocol.secrets import MASK
 from states.calling import Calling, Habits, Outcome, shown
 from states.context import Context
+from states.host.grains import gather
 
 __all__ = ["NOTHING_DONE", "Habits", "apply"]
 
@@ -136,7 +137,10 @@ class _Engine:
         numbered = self._walk.finished(position, result, calls=calls)
         self._note(numbered)
         self._emit(StepEnded(position, numbered))
-        event = self._walk.chunk(position).options.get("fire_event")
+        options = self._walk.chunk(position).options
+        if options.get("reload_grains") and numbered.ran and not self._context.test:
+            self._context.grains = {**self._context.grains, **gather(), "id": self._context.minion}
+        event = options.get("fire_event")
         if event:
             self._raise(result.name if event is True else str(event), _told(numbered))
 

@@ -17,7 +17,7 @@ from protocol import command
 from protocol.assignment import Assignment, BlobRef, Chunk
 from protocol.command import Apply, Call, Cancel
 from protocol.identity import generate
-from protocol.messages import BlobRequest, Facts, Heartbeat, Hello
+from protocol.messages import BlobRequest, EventRaised, Facts, Heartbeat, Hello
 from protocol.names import new_job_id
 from protocol.results import JobState
 from protocol.token import JoinToken
@@ -82,6 +82,14 @@ def test_an_apply_streams_its_steps_and_is_forgotten_once_acknowledged(master: W
     assert [step.id for step in master.steps(job)] == ["/etc/a", "/etc/b"]
     assert (minion.root / "etc/b").read_text() == "x\n"
     master.serve_until(lambda: not (minion.state / "jobs" / job).exists(), "the job to be forgotten")
+
+
+def test_a_state_raises_the_event_that_it_was_asked_for(master: WireMaster, minion: RealMinion) -> None:
+    chunk = dataclasses.replace(touch("/etc/a"), options={"fire_event": "a/made", "parallel": True})
+    master.order("osd1", job := new_job_id(1.0), apply((chunk,)))
+    assert master.finish(job).state is JobState.SUCCEEDED
+    events = [record for record in master.records() if isinstance(record, EventRaised)]
+    assert [(event.tag, event.data["result"]) for event in events] == [(f"state_result/{job}/a/made", True)]
 
 
 def test_a_dry_run_touches_nothing(master: WireMaster, minion: RealMinion) -> None:
