@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from master.compiler.trees import TreeOptions, check_trees
+from master.driftrules import rule_of
 from protocol import settings
 from protocol.data import Data
 from protocol.errors import ConfigError
@@ -55,6 +56,8 @@ class MasterSettings:
     compile_workers    processes that render states
     compile_timeout    seconds that compiling for one minion may take
     api_connections    connections to the API at once
+    drift              {interval: 30m, target: '*', sls: [], jitter: 30m, timeout: 10m}: dry runs by the clock; off when
+                       empty; see `DriftSettings`
 
     What top files and pillar sources may be told (top_file_merging_strategy and below) is in `TreeOptions`.
     """
@@ -92,6 +95,7 @@ class MasterSettings:
     compile_workers: int = 2
     compile_timeout: float = 60.0
     api_connections: int = 100
+    drift: Mapping[str, Data] = field(default_factory=dict)
     top_file_merging_strategy: str = "merge"
     default_top: str = "base"
     env_order: tuple[str, ...] = ()
@@ -126,6 +130,7 @@ def check(given: MasterSettings) -> None:
         if not getattr(given, key) > 0:
             raise ConfigError(f"{key!r} must be more than 0")
     check_trees(TreeOptions.of(given))
+    rule_of(given.drift)
     for user, role in given.roles.items():
         if role not in ROLES:
             raise ConfigError(f"'roles': {user!r} cannot be {role!r}", help=f"choose one of {', '.join(ROLES)}")

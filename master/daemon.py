@@ -30,6 +30,8 @@ from master.compiling import Compiling
 from master.config import MasterSettings
 from master.customcalls import CustomCalls
 from master.door import ENROL, SESSION, Door, Gate, Rate
+from master.drift import Drift
+from master.driftrules import rule_of
 from master.intake import Intake
 from master.inventory import Inventory
 from master.jobs import Jobs
@@ -95,6 +97,7 @@ class Daemon:
     def __init__(self, settings: MasterSettings) -> None:
         self.settings = settings
         self.stopped = asyncio.Event()
+        self.drift: Drift | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
         self._forgetting: set[asyncio.Task[None]] = set()
@@ -114,6 +117,8 @@ class Daemon:
         self._every(settings.heartbeat / 2, self._sweep)
         self._every(0.5, self._tick)
         self._every(EXPIRE_EVERY, self._expire)
+        if self.drift is not None:
+            self._every(1.0, self.drift.tick)
         interval = watchdog_interval()
         if interval is not None:
             self._every(interval, self._watchdog)
@@ -178,11 +183,19 @@ class Daemon:
             accepted=lambda: self.keys.accepted, present=lambda: set(self.sessions.connected),
         )  # fmt: skip
         self._closing.push_async_callback(self.runs.close)
+        await self._watch_drift()
         self._parts = Parts(
             settings, self.store, self.bus, self.keys, self.sessions, self.inventory, self.jobs, self.runs,
             compiling.pillar, compiling.show,
             Plans(self.jobs, self.blobs, Vault(own), self.inventory.expand), time.time(),
         )  # fmt: skip
+
+    async def _watch_drift(self) -> None:
+        rule = rule_of(self.settings.drift)
+        if rule is not None:
+            self.drift = Drift(rule, self.jobs, self.store, self.inventory.expand, lambda: self.sessions.connected)
+            await self.drift.load()
+            self._closing.push_async_callback(self.drift.close)
 
     async def _listen(self, own: identity.Identity) -> None:
         settings = self.settings
@@ -233,6 +246,8 @@ class Daemon:
     def _removed(self, minion: MinionId) -> None:
         """A key is not accepted any more: what was the minion's goes, its jobs end."""
         self.inventory.forget(minion)
+        if self.drift is not None:
+            self.drift.forget(minion)
         task = asyncio.get_running_loop().create_task(self.jobs.forget(minion))
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)

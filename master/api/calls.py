@@ -18,6 +18,7 @@ from master.keys import Keys
 from master.plans import Plans
 from master.runs.driver import Runs
 from master.sessions import Sessions
+from master.store import driftrows
 from master.store.store import Store
 from protocol.data import Data
 from protocol.errors import ArgumentError, InputError
@@ -109,14 +110,18 @@ class NodeCalls:
         found = (
             self._parts.keys.accepted if not args["target"] else await inventory.expand(args["target"], args["kind"])
         )
-        return {"minions": [self._minion(minion) for minion in found]}
+        told = [self._minion(minion) for minion in found]
+        if args["drift"]:
+            rows = await self._parts.store.read(driftrows.all_rows)
+            told = [{**each, "drift": rows[each["id"]].told() if each["id"] in rows else None} for each in told]
+        return {"minions": told}
 
     def _minion(self, minion: MinionId) -> dict[str, Data]:
         inventory, session = self._parts.inventory, self._parts.sessions.get(minion)
         grains = inventory.grains(minion)
         os = " ".join(str(grains[key]) for key in ("os", "osrelease") if grains.get(key))
         return {
-            "id": minion,
+            "id": str(minion),
             "connected": session is not None,
             "last_seen": inventory.last_seen(minion),
             "version": session.hello.version if session is not None else inventory.version(minion),
@@ -130,7 +135,9 @@ class NodeCalls:
         more: dict[str, Data] = {}
         if session is not None:
             more = {"since": session.since, "boot_id": session.hello.boot_id, "machine_id": session.hello.machine_id}
-        return {**self._minion(minion), **more, "grains": self._parts.inventory.grains(minion)}
+        row = await self._parts.store.read(lambda rows: driftrows.row(rows, minion))
+        drift = row.told(steps=True) if row is not None else None
+        return {**self._minion(minion), **more, "drift": drift, "grains": self._parts.inventory.grains(minion)}
 
     def _known(self, name: str) -> MinionId:
         if name not in self._parts.keys:
@@ -193,7 +200,12 @@ def node_calls(parts: Parts) -> list[Call]:
         Call("keys.delete", "admin", calls.keys_delete, ids),
         Call("keys.token", "admin", calls.keys_token, {"ttl": ttl, "uses": uses}),
         Call("keys.master", "read", calls.keys_master),
-        Call("minions.list", "read", calls.minions_list, {**target, "target": Argument("str", "")}),
+        Call(
+            "minions.list",
+            "read",
+            calls.minions_list,
+            {**target, "target": Argument("str", ""), "drift": Argument("bool", False)},
+        ),
         Call("minions.show", "read", calls.minions_show, {"id": Argument("str")}),
         Call("target.show", "read", calls.target_show, {**target, "explain": Argument("bool", False)}, 120.0),
         Call("pillar.show", "operate", calls.pillar_show, {"minion": Argument("str")}, 120.0),

@@ -106,7 +106,7 @@ def delete(rows: Rows, generation: int) -> None:
 
 def forget_minion(rows: Rows, minion: str) -> None:
     """Forget everything that another key under the same id must not inherit. The history of its jobs stays."""
-    for table in ("minions", "commands", "grants"):
+    for table in ("minions", "commands", "grants", "drift"):
         rows.execute(f"DELETE FROM {table} WHERE minion = ?", (minion,))
 
 

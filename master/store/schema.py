@@ -6,7 +6,7 @@ import sqlite3
 
 from protocol.errors import StoreError, Where
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -80,16 +80,28 @@ CREATE TABLE audit (
 );
 """
 
+_DRIFT = """
+-- What the last look at each minion for drift came to.
+CREATE TABLE drift (
+    minion TEXT PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL, steps BLOB NOT NULL, checked REAL NOT NULL,
+    since REAL NOT NULL, job TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS = {1: _DRIFT}
+"""What makes a database of each older version one of the next."""
+
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables of a new database, or check that this program knows those of an old one. Raises StoreError."""
+    """Make the tables of a new database, or bring those of an older version to this one. Raises StoreError."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found == VERSION:
         return
-    if found != 0:
+    if found > VERSION:
         raise StoreError(
             f"the database has version {found}; this program knows {VERSION}",
             where=Where(file=path),
             help="run the version of stackmaster that wrote it, or restore a backup",
         )
-    connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    statements = _TABLES + _DRIFT if not found else "".join(_MIGRATIONS[at] for at in range(found, VERSION))
+    connection.executescript(f"BEGIN; {statements} PRAGMA user_version = {VERSION}; COMMIT;")

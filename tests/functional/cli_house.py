@@ -73,9 +73,9 @@ class House:
 
 
 @contextlib.contextmanager
-def house(folder: Path, *names: str) -> Iterator[House]:
-    """A running house with minions of these names, all accepted and here."""
-    with MasterProcess(folder) as master:
+def house(folder: Path, *names: str, **settings: Any) -> Iterator[House]:
+    """A running house with minions of these names, all accepted and here; `settings` of the master."""
+    with MasterProcess(folder, settings) as master:
         built = House(master)
         try:
             for name in names:
