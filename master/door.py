@@ -44,15 +44,15 @@ class Rate:
         self._all = (total * 10, clock())
         self._keys: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def allows(self, key: str) -> bool:
-        """Whether one more of `key` is within bounds; it is counted when it is."""
+    def allows(self, key: str, cost: float = 1.0) -> bool:
+        """Whether one more of `key`, which counts as `cost`, is within bounds; it is counted when it is."""
         now = self._clock()
         whole = _fill(self._all, self._total, now)
         own = _fill(self._keys.get(key, (self._each * 10, now)), self._each, now)
-        if whole < 1 or own < 1:
+        if whole < cost or own < cost:
             return False
-        self._all = (whole - 1, now)
-        self._keys[key] = (own - 1, now)
+        self._all = (whole - cost, now)
+        self._keys[key] = (own - cost, now)
         self._keys.move_to_end(key)
         if len(self._keys) > MOST_ADDRESSES:
             self._keys.popitem(last=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from master.door import Rate
 from master.jobs import Jobs, Live
 from master.sessions import Session, Sessions
-from master.store import jobrows
+from master.store import jobrows, kept
 from master.store.store import Store, Transaction
 from protocol.data import Data
 from protocol.errors import InputError, StoreError
@@ -28,6 +28,21 @@ MOST_EVENTS = 200.0
 
 MOST_STEPS = 100_000
 """Position that a step can have at most."""
+
+MOST_EVENT = 64 * 1024
+"""Bytes of what one event of a minion tells; a longer one is cut."""
+
+EVENT_SHARE = 4 * 1024
+"""Bytes of an event that count as one more event against MOST_EVENTS."""
+
+MOST_REASON = 4_000
+"""Characters of why a job ended so on a minion."""
+
+MOST_OF_JOB = 64 * 1024 * 1024
+"""Bytes of step results that one minion may have kept of one job; beyond it results are cut to BRIEF."""
+
+BRIEF = 2_000
+"""Bytes of a result that is cut because the job has so many."""
 
 MOST_WAITING = 2_000
 """Reports that wait for the database above which nothing more is read from minions."""
@@ -66,7 +81,6 @@ class Intake:
         self._sessions = sessions
         self._jobs = jobs
         self._rate = Rate(MOST_EVENTS, 100 * MOST_EVENTS)
-        self.dropped_events = 0
         self._bytes = 0
 
     def admits(self) -> bool:
@@ -138,7 +152,7 @@ class Intake:
             self._sessions.count_bad(session, f"the state {record.state.value!r} of a job")
             return None
         minion = session.minion
-        reason = live.scrubber.text(record.reason)
+        reason = live.scrubber.text(record.reason)[:MOST_REASON]
         value = stored_value(record.value, live)
         at = believed(record.at, time.time())
 
@@ -153,13 +167,20 @@ class Intake:
             self._sessions.count_bad(session, "a step that the job does not have")
             return None
         if isinstance(step, StepStarted):
-            name = live.scrubber.text(step.name)
-            started = dataclasses.replace(step, name=name)
+            text = live.scrubber.text
+            started = dataclasses.replace(step, name=text(step.name), id=text(step.id), tag=text(step.tag))
             begun = believed(step.started, time.time())
             return lambda tx: jobrows.step_started(tx, live.job, minion, started, begun, cause)
-        ended = StepEnded(step.index, scrubbed(step.result, live.scrubber))
+        ended = StepEnded(step.index, self._affordable(live, minion, scrubbed(step.result, live.scrubber)))
         at = believed(step.result.started + step.result.duration, time.time())
         return lambda tx: jobrows.step_ended(tx, live.job, minion, ended, at, cause)
+
+    def _affordable(self, live: Live, minion: MinionId, result: StepResult) -> StepResult:
+        """A result as it can be kept: the first MOST_OF_JOB bytes of a job whole, then only what became of each."""
+        spent = live.spent.get(minion, 0)
+        fits = kept.shortened(result, kept.MOST_KEPT if spent < MOST_OF_JOB else BRIEF)
+        live.spent[minion] = spent + kept.size(fits)
+        return fits
 
     def _event(self, session: Session, record: EventRaised) -> _Write | None:
         tag = f"minion/{session.minion}/{record.tag}"
@@ -168,11 +189,11 @@ class Intake:
         except InputError:
             self._sessions.count_bad(session, "an event whose tag is none")
             return None
-        if not self._rate.allows(session.minion):
-            self.dropped_events += 1
+        packed = kept.pack(_ALWAYS.data(record.data), MOST_EVENT)
+        if not self._rate.allows(session.minion, 1 + len(packed) / EVENT_SHARE):
+            self._sessions.counters.events += 1
             return None
-        data = _ALWAYS.data(record.data)
-        assert isinstance(data, dict)
+        data = kept.mapping(packed)
         at = believed(record.at, time.time())
         return lambda tx: bool(tx.event(tag, data, at))
 

@@ -76,8 +76,8 @@ class JobOutcome:
 class Live:
     """A job that goes on.
 
-    `values` are those that the store must not have; `cancelling` until when (seconds since the epoch) each minion that
-    was told to stop has to confirm it.
+    `values` are those that the store must not have; `spent` how many bytes of results it has of each minion;
+    `cancelling` until when (seconds since the epoch) each minion that was told to stop has to confirm it.
     """
 
     def __init__(self, job: JobId, request: JobRequest, deadline: float, states: dict[MinionId, JobState]) -> None:
@@ -89,6 +89,7 @@ class Live:
         self.scrubber = Scrubber()
         self.secret = request.kind == "call" and returns_secret(request.function)
         self.values: dict[MinionId, Data] = {}
+        self.spent: dict[MinionId, float] = {}
         self.cancelling: dict[MinionId, float] = {}
         self.cancelled_by = "somebody"
         self.done = asyncio.Event()

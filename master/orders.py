@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
@@ -163,8 +163,8 @@ def request_data(request: JobRequest, scrubber: Scrubber) -> dict[str, Data]:
         "target_kind": request.target_kind,
         "kind": request.kind,
         "function": request.function,
-        "args": scrubber.data(request.args),
-        "kwargs": scrubber.data(request.kwargs),
+        "args": scrubber.data(positional(request.function, request.args)),
+        "kwargs": scrubber.data(_WORDS.marked(request.kwargs)),
         "sls": list(request.sls),
         "environment": request.environment,
         "pillar": dict.fromkeys(request.pillar, MASK),
@@ -174,12 +174,32 @@ def request_data(request: JobRequest, scrubber: Scrubber) -> dict[str, Data]:
     }
 
 
+def positional(function: str, args: Sequence[Data]) -> list[Data]:
+    """`args` with those marked Secret that `function` takes under the name of a secret; all, when there are too many.
+
+    The parameters of a tree's own function are not known here: nothing of it is marked.
+    """
+    try:
+        names = list(registry.find_function(function).signature.parameters)
+    except InputError:
+        return list(args)
+    named = _WORDS.marked(dict(zip(names, args, strict=False)))
+    assert isinstance(named, Mapping)
+    return [*named.values(), *(MASK for _ in args[len(names) :])]
+
+
+_WORDS = SecretWords(ARGUMENT_WORDS)
+_STORED = frozenset(each.name for each in fields(JobRequest)) - {"user", "cause", "foretold"}
+
+
 def request_from(stored: Mapping[str, Data], user: str, cause: str) -> JobRequest:
-    """The request as stored; its secrets are gone."""
-    fields = dict(stored)
-    fields["args"] = tuple(cast(Sequence[Data], fields["args"]))
-    fields["sls"] = tuple(cast(Sequence[str], fields["sls"]))
-    return JobRequest(**fields, user=user, cause=cause)  # type: ignore[arg-type]
+    """The request as stored; its secrets are gone. Of a damaged one all that its results are hidden by is left."""
+    kept = dict(stored)
+    if kept.keys() - _STORED or not {"args", "sls"} <= kept.keys():
+        return JobRequest("", user=user, cause=cause)
+    kept["args"] = tuple(cast(Sequence[Data], kept["args"]))
+    kept["sls"] = tuple(cast(Sequence[str], kept["sls"]))
+    return JobRequest(**kept, user=user, cause=cause)  # type: ignore[arg-type]
 
 
 _SEALED = codec.table(Sealed)

@@ -18,7 +18,7 @@ import zmq
 
 from master import __version__
 from master.bus import Bus
-from master.door import metadata
+from master.door import Rate, metadata
 from master.keys import Keys
 from master.store import queries
 from master.store.store import Store
@@ -41,6 +41,9 @@ from protocol.messages import (
 from protocol.names import MinionId
 
 log = logging.getLogger("stackmaster.sessions")
+
+GREETINGS = 1.0
+"""Sessions that one minion may begin a second, ten at once: each costs a write and what waits for it is sent again."""
 
 BAR = 60.0
 """Seconds that a minion stays out after it was cut off."""
@@ -79,11 +82,13 @@ class Handlers:
 
 @dataclass(slots=True)
 class Counters:
-    """What was dropped: frames of connections without an accepted key, unreadable ones, ones out of a session."""
+    """What was dropped: frames of connections without an accepted key, unreadable ones, ones out of a session; events
+    of minions that raised too many."""
 
     strangers: int = 0
     bad: int = 0
     stray: int = 0
+    events: int = 0
 
 
 @dataclass(slots=True)
@@ -97,6 +102,7 @@ class Sessions:
     window: int
     most_bad: int
     counters: Counters = field(default_factory=Counters)
+    _greetings: Rate = field(default_factory=lambda: Rate(GREETINGS, 1e6))
     _sessions: dict[MinionId, Session] = field(default_factory=dict)
     _lost: set[MinionId] = field(default_factory=set)
     _barred: dict[str, float] = field(default_factory=dict)
@@ -191,7 +197,13 @@ class Sessions:
             self._forget(session, reason)
 
     def sweep(self) -> None:
-        """Lose those who were not heard for three intervals; to be called about twice an interval."""
+        """Lose those who were not heard for three intervals; to be called about twice an interval.
+
+        Who could not be heard because nothing was read (`admits`) is not lost for that.
+        """
+        if self._handlers is not None and not self._handlers.admits():
+            for session in self._sessions.values():
+                session.heard = time.monotonic()
         limit = time.monotonic() - PATIENCE * self.heartbeat
         for session in [session for session in self._sessions.values() if session.heard < limit]:
             self._forget(session, f"not heard for {PATIENCE} heartbeats")
@@ -286,6 +298,9 @@ class Sessions:
         if len(routing) != 5 or routing[0] != 0:
             # an id that the peer chose could be one that another peer had: what is sent there would reach the wrong one
             self._count_bad(minion, user, "a routing id of its own choice")
+            return
+        if not self._greetings.allows(minion):
+            self._count_bad(minion, user, "sessions begun too often")
             return
         now = time.monotonic()
         session = Session(minion, user, routing, hello, time.time(), now)

@@ -67,6 +67,7 @@ class NodeCalls:
             "store_backlog": parts.store.backlog,
             "last_event": parts.store.last_seq,
             "dropped": {"strangers": counters.strangers, "bad": counters.bad, "stray": counters.stray},
+            "dropped_events": counters.events,
         }
 
     async def keys_list(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:

@@ -15,23 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from master.api.audited import audited
 from master.api.roles import Caller, caller
-from master.api.table import Call, Table
-from master.compiler.secretwords import SecretWords
-from master.orders import ARGUMENT_WORDS
+from master.api.table import Call, Table, bounded
 from master.store import queries
 from master.store.store import Event, Store
 from protocol.data import Data
 from protocol.errors import ArgumentError, DeadlineError, RefusedError, StackmasterError, StoreError
-from protocol.secrets import MASK, Scrubber
+from protocol.secrets import MASK, Secret
 
 log = logging.getLogger("stackmaster.api")
 
 MAX_LINE = 4 * 1024 * 1024
 """Bytes of one line, in either direction."""
-
-MOST_AUDITED = 4096
-"""Characters of the arguments of one call that the audit keeps."""
 
 SLOWEST_CLIENT = 30.0
 """Seconds that a client may take to read what it was sent; then its connection is closed."""
@@ -248,16 +244,29 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise ArgumentError("a request is one line of JSON") from None
     if not isinstance(request, dict) or not isinstance(request.get("id"), int | str | None):
         raise ArgumentError('a request is {"id": 1, "call": "…", "args": {…}}')
+    bounded("a request", request.get("id"))
     return request
 
 
 def _line(message: Mapping[str, Any]) -> bytes:
     """A message as a line of JSON; numbers that JSON does not have become null."""
+    message = _masked(message)
     try:
         text = json.dumps(message, default=_plain, ensure_ascii=False, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(message), default=_plain, ensure_ascii=False)
     return text.encode("utf-8", "replace") + b"\n"
+
+
+def _masked(value: Any) -> Any:
+    """`value` without what a Secret hides: for the encoder of JSON it would be a string like any other."""
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, Mapping):
+        return {key: _masked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    return value
 
 
 def _finite(value: Any) -> Any:
@@ -312,22 +321,7 @@ def event_data(event: Event) -> dict[str, Any]:
     return {"seq": event.seq, "tag": event.tag, "data": event.data, "at": event.at, "cause": event.cause}
 
 
-def audited(given: object) -> dict[str, Data]:
-    """Arguments as the audit keeps them: pillar values and what is named like a secret masked, long ones cut."""
-    if not isinstance(given, Mapping):
-        return {}
-    kept = {**given, "pillar": dict.fromkeys(given["pillar"], MASK)} if isinstance(given.get("pillar"), dict) else given
-    scrubbed = Scrubber().data(_WORDS.marked(kept))
-    text = json.dumps(scrubbed, default=_plain)
-    if len(text) > MOST_AUDITED:
-        return {"shortened": text[:MOST_AUDITED]}
-    return dict(scrubbed) if isinstance(scrubbed, Mapping) else {}
-
-
 def _log_failure(done: asyncio.Future[None]) -> None:
     error: BaseException | None = None if done.cancelled() else done.exception()
     if isinstance(error, StoreError):
         log.error("the audit misses a call: %s", error)
-
-
-_WORDS = SecretWords(ARGUMENT_WORDS)

@@ -21,6 +21,12 @@ Handler = Callable[[Caller, Mapping[str, Any], Emit], Awaitable[Mapping[str, Dat
 
 _REQUIRED = object()
 
+DEEPEST = 20
+"""Nesting of arguments: a command to a minion puts them a few levels deeper, within the bounds of the wire."""
+
+MOST_ITEMS = 50_000
+"""Items of one list or mapping among the arguments."""
+
 
 @dataclass(frozen=True, slots=True)
 class Argument:
@@ -44,6 +50,26 @@ class Argument:
         if self.kind in ("int", "float") and not self.least <= checked <= self.most:
             raise ArgumentError(f"{call}: the argument {name!r} must be from {self.least:g} to {self.most:g}")
         return checked
+
+
+def bounded(call: str, value: Any, depth: int = DEEPEST) -> None:
+    """Check that arguments can be stored and sent: nesting, items, numbers of 64 bits, whole characters.
+
+    Raises ArgumentError.
+    """
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise ArgumentError(f"{call}: a text is no Unicode: it holds half a character")
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            raise ArgumentError(f"{call}: a whole number of more than 64 bits", help="write it as a string")
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise ArgumentError(f"{call}: arguments nested deeper than {DEEPEST}")
+        if len(value) > MOST_ITEMS:
+            raise ArgumentError(f"{call}: a list or mapping of {len(value)} items", help=f"at most {MOST_ITEMS}")
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            bounded(call, item, depth - 1)
 
 
 def _number(value: Any) -> float | None:
@@ -111,6 +137,7 @@ class Table:
         """The arguments of a call, checked, with defaults. Raises ArgumentError."""
         if not isinstance(given, dict):
             raise ArgumentError(f"{call.name}: the arguments must be a mapping")
+        bounded(call.name, given)
         unknown = given.keys() - call.arguments.keys()
         if unknown:
             takes = ", ".join(call.arguments) or "none"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
+from master.store import kept
 from master.store.keyring import Rows
 from master.store.queries import ids_named
 from master.store.store import Transaction
 from protocol import codec
 from protocol.data import Data
+from protocol.errors import DecodeError
 from protocol.names import JobId, MinionId
 from protocol.results import Change, JobState, StepEnded, StepResult, StepStarted
 
@@ -66,7 +68,7 @@ def insert(tx: Transaction, new: NewJob) -> None:
     """Store a new job with its commands and grants, and tell of it."""
     told = {**new.request, "minions": list(new.sealed), "user": new.user, "cause": new.cause}
     first = tx.event(f"job/{new.job}/new", told, new.created, new.cause)
-    row = (new.job, new.created, new.deadline, new.user, new.cause, codec.pack(new.request), first)
+    row = (new.job, new.created, new.deadline, new.user, new.cause, kept.pack(new.request), first)
     tx.insert("jobs (job, created, deadline, user, cause, request, first_event)", [row])
     minions = [(new.job, minion, "pending", "", new.created) for minion in new.sealed]
     tx.insert("job_minions (job, minion, state, reason, changed)", minions)
@@ -89,7 +91,7 @@ def advance(
     `reason` and `value` are scrubbed. Gives whether something changed.
     """
     before = _BEFORE.get(state, _OPEN)
-    packed = codec.pack(value) if value is not None else None
+    packed = kept.pack(value) if value is not None else None
     changed = tx.execute(
         f"UPDATE job_minions SET state = ?, reason = ?, value = ?, changed = ? "
         f"WHERE job = ? AND minion = ? AND state IN {before}",
@@ -128,15 +130,16 @@ def step_started(tx: Transaction, job: JobId, minion: MinionId, step: StepStarte
 
 
 def step_ended(tx: Transaction, job: JobId, minion: MinionId, step: StepEnded, at: float, cause: str) -> bool:
-    """Store a step's result (scrubbed) and tell of it, once."""
+    """Store a step's result (scrubbed; cut when it is too long to keep) and tell of it, once."""
+    result = kept.shortened(step.result)
     changed = tx.execute(
         "INSERT INTO steps (job, minion, position, result) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET result = excluded.result WHERE result IS NULL",
-        (job, minion, step.index, codec.encode(step.result)),
+        (job, minion, step.index, codec.encode(result)),
     ).rowcount
     if not changed:
         return False
-    told: dict[str, Data] = {"index": step.index, "result": step_data(step.result)}
+    told: dict[str, Data] = {"index": step.index, "result": step_data(result)}
     tx.event(f"job/{job}/minion/{minion}/step/ended", told, at, cause)
     return True
 
@@ -166,8 +169,7 @@ _RESULTS = codec.table(StepResult)
 
 def _job_row(row: Sequence[Any]) -> JobRow:
     job, created, deadline, ended, user, cause, request, first = row
-    asked = cast(Mapping[str, Data], codec.unpack(request))
-    return JobRow(JobId(job), created, deadline, ended, user, cause, asked, first)
+    return JobRow(JobId(job), created, deadline, ended, user, cause, kept.mapping(request), first)
 
 
 def job(rows: Rows, job: JobId) -> JobRow | None:
@@ -197,7 +199,7 @@ def minions(rows: Rows, job: JobId) -> list[MinionRow]:
         "SELECT minion, state, reason, value, changed FROM job_minions WHERE job = ? ORDER BY minion", (job,)
     )
     return [
-        MinionRow(MinionId(minion), JobState(state), reason, None if value is None else codec.unpack(value), changed)
+        MinionRow(MinionId(minion), JobState(state), reason, None if value is None else kept.unpack(value), changed)
         for minion, state, reason, value, changed in found
     ]
 
@@ -209,8 +211,16 @@ def steps(rows: Rows, job: JobId) -> dict[str, tuple[StepResult, ...]]:
     )
     gathered: dict[str, list[StepResult]] = {}
     for minion, raw in found:
-        gathered.setdefault(minion, []).append(codec.decode(raw, _RESULTS))
+        gathered.setdefault(minion, []).append(_result(raw))
     return {minion: tuple(results) for minion, results in gathered.items()}
+
+
+def _result(raw: bytes) -> StepResult:
+    """A step's result; of a damaged one, that it failed and why nobody can tell more."""
+    try:
+        return codec.decode(raw, _RESULTS)
+    except DecodeError as error:
+        return StepResult("", "", "", "", "", False, f"{kept.UNREADABLE}: {error.message}")
 
 
 def commands(rows: Rows, job: JobId) -> list[tuple[MinionId, int, bytes]]:

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from master.store import kept
 from master.store.keyring import Rows
 from master.store.store import Event
 from protocol import codec
 from protocol.data import Data
 from protocol.names import MinionId, RunId
+
+MOST_ENTRY = 64 * 1024 * 1024
+"""Bytes of one entry of a run's journal."""
 
 # --- counters -------------------------------------------------------------------------------------------------
 
@@ -55,8 +59,7 @@ def minions(rows: Rows) -> list[MinionRow]:
     """Every minion that ever told something of itself."""
     found = rows.execute("SELECT minion, grains, version, boot_id, machine_id, last_seen FROM minions")
     return [
-        MinionRow(MinionId(minion), cast(Mapping[str, Data], codec.unpack(grains)) if grains else {}, *rest)
-        for minion, grains, *rest in found
+        MinionRow(MinionId(minion), kept.mapping(grains) if grains else {}, *rest) for minion, grains, *rest in found
     ]
 
 
@@ -89,7 +92,7 @@ def grants(rows: Rows) -> list[tuple[MinionId, str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """An orchestration as stored; `state` is running, succeeded, failed or cancelled."""
+    """An orchestration as stored; `state` is running, paused, succeeded, failed or cancelled."""
 
     run: RunId
     created: float
@@ -105,15 +108,14 @@ _RUN = "run, created, ended, state, user, request, first_event"
 
 def _run(row: Sequence[Any]) -> RunRow:
     run, created, ended, state, user, request, first = row
-    asked = cast(Mapping[str, Data], codec.unpack(request))
-    return RunRow(RunId(run), created, ended, state, user, asked, first)
+    return RunRow(RunId(run), created, ended, state, user, kept.mapping(request), first)
 
 
 def insert_run(
     rows: Rows, run: RunId, created: float, user: str, request: Mapping[str, Data], first_event: int
 ) -> None:
     """Store a new run; `request` is scrubbed, `first_event` the sequence number of its first event."""
-    values = (run, created, user, codec.pack(request), first_event)
+    values = (run, created, user, kept.pack(request), first_event)
     sql = "INSERT INTO runs (run, created, state, user, request, first_event) VALUES (?, ?, 'running', ?, ?, ?)"
     rows.execute(sql, values)
 
@@ -121,6 +123,11 @@ def insert_run(
 def end_run(rows: Rows, run: RunId, state: str, at: float) -> None:
     """The run is over."""
     rows.execute("UPDATE runs SET state = ?, ended = ? WHERE run = ?", (state, at, run))
+
+
+def run_goes_on(rows: Rows, run: RunId, state: str) -> None:
+    """The run goes on, perhaps after it had ended; `state` is running or paused."""
+    rows.execute("UPDATE runs SET state = ?, ended = NULL WHERE run = ?", (state, run))
 
 
 def run(rows: Rows, run: RunId) -> RunRow | None:
@@ -160,7 +167,9 @@ def forget_journal(rows: Rows, run: RunId, numbers: Iterable[int]) -> None:
 def journal(rows: Rows, run: RunId) -> list[tuple[int, float, Mapping[str, Data]]]:
     """A run's journal: number, time, entry."""
     found = rows.execute("SELECT number, at, entry FROM journal WHERE run = ? ORDER BY number", (run,))
-    return [(number, at, cast(Mapping[str, Data], codec.unpack(entry))) for number, at, entry in found]
+    return [
+        (number, at, cast(Mapping[str, Data], codec.unpack(entry, limit=MOST_ENTRY))) for number, at, entry in found
+    ]
 
 
 # --- events ---------------------------------------------------------------------------------------------------
@@ -171,9 +180,7 @@ def events(rows: Rows, after: int, most: int) -> list[Event]:
     found = rows.execute(
         "SELECT seq, tag, data, at, cause FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, most)
     )
-    return [
-        Event(seq, tag, cast(Mapping[str, Data], codec.unpack(data)), at, cause) for seq, tag, data, at, cause in found
-    ]
+    return [Event(seq, tag, kept.mapping(data), at, cause) for seq, tag, data, at, cause in found]
 
 
 # --- audit ----------------------------------------------------------------------------------------------------
@@ -202,12 +209,12 @@ def first_broken_audit(rows: Rows) -> int | None:
     """
     before: bytes | None = None
     expected = 0
-    for *values, kept in rows.execute(
+    for *values, chained in rows.execute(
         "SELECT number, at, user, call, arguments, outcome, hash FROM audit ORDER BY number"
     ):
-        if before is not None and (values[0] != expected or _chain(before, values) != kept):
+        if before is not None and (values[0] != expected or _chain(before, values) != chained):
             return int(values[0])
-        before, expected = kept, values[0] + 1
+        before, expected = chained, values[0] + 1
     return None
 
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from master.store import schema
-from protocol import codec
+from master.store import kept, schema
 from protocol.data import Data
 from protocol.errors import StackmasterError, StoreError, Where
 
@@ -29,6 +28,12 @@ MOST_AT_ONCE = 2_000
 
 MOST_VALUES = 5_000
 """Values in one statement (SQLite allows 32,766)."""
+
+
+_FAULTS = (
+    sqlite3.Error, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What a write may fail of by itself; it alone is refused then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Transaction:
         """Store an event; it is told to followers after the commit. Gives its sequence number."""
         event = Event(self.next_seq, tag, data, at, cause)
         self.next_seq += 1
-        self._rows.append((event.seq, tag, codec.pack(data), at, cause))
+        self._rows.append((event.seq, tag, kept.pack(data), at, cause))
         self.events.append(event)
         return event.seq
 
@@ -101,11 +106,13 @@ class _Queued(Generic[T]):
 
 
 class Store:
-    """The database in `path`, used from one event loop. `on_events` gets each batch's events after its commit."""
+    """The database in `path`, used from one event loop. `on_events` gets each batch's events after its commit;
+    `on_failed` is called when the writer ended by a fault: nothing is written any more, the process should end."""
 
     def __init__(self, path: Path, on_events: Callable[[Sequence[Event]], None] = lambda events: None) -> None:
         self._path = path
         self.on_events = on_events
+        self.on_failed: Callable[[], None] = lambda: None
         self._queue: deque[_Queued[Any]] = deque()
         self._wake = threading.Condition()
         self._closing = False
@@ -114,6 +121,7 @@ class Store:
         self._writer = threading.Thread(target=self._run, name="store-write", daemon=True)
         self._opened: list[sqlite3.Connection] = []
         self._next_seq = 1
+        self._batch: list[_Queued[Any]] = []
 
     def open(self) -> None:
         """Open or make the database (0600) and start the writer. Raises StoreError."""
@@ -124,7 +132,13 @@ class Store:
             schema.prepare(self._connection, str(self._path))
             row = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"the database cannot be opened: {error}", where=Where(file=str(self._path))) from None
+            for connection in self._opened:
+                connection.close()
+            raise StoreError(
+                f"the database cannot be opened: {error}",
+                where=Where(file=str(self._path)),
+                help="`stackmaster store check` tells what is damaged, with --repair it keeps what can be read",
+            ) from None
         self._next_seq = int(row[0]) + 1
         self._writer.start()
 
@@ -191,11 +205,30 @@ class Store:
     # --- the writer thread ------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        orderly = False
+        try:
+            self._work()
+            orderly = True
+        finally:
+            if not orderly:
+                self._closing = True
+                self._loop.call_soon_threadsafe(self._give_up)
+
+    def _give_up(self) -> None:
+        """On the loop: the writer is dead, so nobody waits for it any more."""
+        queued, self._queue = list(self._queue), deque()
+        for one in queued + self._batch:
+            if not one.future.done():
+                one.future.set_exception(StoreError("the database's writer failed"))
+        self.on_failed()
+
+    def _work(self) -> None:
         while True:
             with self._wake:
                 while not self._queue and not self._closing:
                     self._wake.wait()
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), MOST_AT_ONCE))]
+            self._batch = batch
             if not batch:
                 return
             events = self._commit(batch)
@@ -217,7 +250,7 @@ class Store:
             self._take_back()
             batch[0].error = error if alone else None
             return None
-        except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
+        except _FAULTS as error:
             self._take_back()
             if alone:
                 batch[0].error = StoreError(f"the database refused a write: {error}", where=Where(str(self._path)))
@@ -226,8 +259,9 @@ class Store:
         return transaction.events
 
     def _take_back(self) -> None:
+        """Undo what was not committed; SQLite did so itself after some errors, a full disk among them."""
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            self._connection.rollback()
 
     def _settle(self, batch: list[_Queued[Any]], events: list[Event]) -> None:
         """On the loop: tell the events in their order, then wake who waits."""

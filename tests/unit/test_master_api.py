@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from master.api.audited import MOST_AUDITED, audited
 from master.api.roles import Caller, caller
-from master.api.socket import MOST_AUDITED, audited, error_data
+from master.api.socket import error_data
 from master.api.table import Argument, Call, Emit, Table
 from protocol.data import Data
 from protocol.errors import ArgumentError, RefusedError, SlsError, Where
