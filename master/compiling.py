@@ -37,6 +37,8 @@ class Compiling:
             secret_words=settings.secret_words or SECRET_WORDS,
             custom_override=settings.custom_override,
             allow_py=settings.allow_py_renderer,
+            strict_states=settings.strict_states,
+            aggregate=settings.state_aggregate,
         )
         self.inventory: Inventory | None = None
         self.asking: Asking | None = None

@@ -40,7 +40,10 @@ class MasterSettings:
     nodegroups         name -> target expression, or a list of ids or of the words of an expression
     secret_words       words of a key or argument that make its value a secret, instead of the usual ones
     custom_override    let the own code of a state tree replace states and functions of stackmaster
-    strict_requisites  a reference that no state answers to refuses the compilation
+    strict_requisites  a reference that no state answers to refuses the compilation; otherwise that state alone fails
+    strict_states      a state that is not known, or arguments that it does not take, refuse the compilation;
+                       otherwise that state alone fails on the minion
+    state_aggregate    install the packages of several states together, where they do not say `aggregate: false`
     formulas           let the formulas that come with stackmaster be used
     heartbeat          seconds between heartbeats of a minion; it is lost after three without one
     window             Reports that one minion may have unacknowledged
@@ -80,6 +83,8 @@ class MasterSettings:
     secret_words: tuple[str, ...] = ()
     custom_override: bool = False
     strict_requisites: bool = True
+    strict_states: bool = True
+    state_aggregate: bool = False
     formulas: bool = True
     heartbeat: float = 5.0
     window: int = 64

@@ -120,7 +120,7 @@ def _request(place: Place, sls: tuple[str, ...]) -> Request:
     return Request(
         minion=place.id, grains=_grains(place), roots=roots, sls=sls, environment=environment,
         pillar_override=place.overlaid, nodegroups=groups,
-        options=replace(options, strict_requisites=place.strict),
+        options=replace(options, strict_requisites=place.strict, strict_states=False),
     )  # fmt: skip
 
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from master.compiler.aggregate import aggregated
 from master.compiler.arguments import Known, known_state, on_master, parted
 from master.compiler.blobs import Blobs
 from master.compiler.custom import CustomTree, travelling
 from master.compiler.files import Files
 from master.compiler.high import Reference
 from master.compiler.low import Low
+from master.compiler.lowstate import acts_on_watch
 from master.compiler.orchestration import check_step, steps_used
 from master.compiler.references import Resolver
 from master.compiler.render import Session
@@ -19,6 +21,7 @@ from master.compiler.reported import Guard
 from master.compiler.request import Request
 from master.compiler.settle import Settler
 from master.compiler.several import apart, raise_all
+from master.compiler.words import OPTIONS
 from protocol.assignment import Chunk, Custom
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
@@ -40,7 +43,7 @@ class Chunks:
         tree: CustomTree,
     ) -> None:
         self._on_master = request.states == "master"
-        self._strict = request.options.strict_requisites
+        self._options = request.options
         self._tree = tree
         self._lookup = on_master if self._on_master else tree.known_state
         self._request = request
@@ -61,14 +64,19 @@ class Chunks:
                 watches.append(known.watches)
                 chunks.append(self._chunk(low, known, ids))
             except SlsError as error:
-                errors.append(error)
+                if self._options.strict_states or self._on_master:
+                    errors.append(error)
+                else:
+                    watches[len(chunks) :] = [acts_on_watch(low.declaration.state)]
+                    chunks.append(self._as_written(low, error))
         raise_all(errors)
-        resolver = Resolver(lows, loaded, strict=self._strict)
+        resolver = Resolver(lows, loaded, strict=self._options.strict_requisites)
         requisites = resolver.all(watches)
         raise_all(resolver.errors)
         self.warnings += resolver.warnings
         finished = [replace(chunk, requisites=found) for chunk, found in zip(chunks, requisites, strict=True)]
-        return arrange(finished, [low.order for low in lows], [low.written for low in lows])
+        arranged = arrange(finished, [low.order for low in lows], [low.written for low in lows])
+        return aggregated(arranged, usual=self._options.aggregate)
 
     def mistakes(self, lows: list[Low], loaded: Iterable[str]) -> list[SlsError]:
         """Everything that is wrong with `lows`, each once, whether or not it would stop the compilation."""
@@ -129,6 +137,35 @@ class Chunks:
             file=declaration.where.file,
             line=declaration.where.line,
         )
+
+    def _as_written(self, low: Low, error: SlsError) -> Chunk:
+        """The chunk of a state that is not known, or whose arguments or files are not as they should be: it is for
+        the minion to fail. Arguments that a state does not take are left out, as on Salt."""
+        declaration, left_out = low.declaration, set[str]()
+        try:
+            signature = self._lookup(f"{declaration.state}.{declaration.fun}").signature
+            taken = {*signature.parameters, *OPTIONS}
+            left_out = set() if signature.open else {name for name in low.arguments if name not in taken}
+        except (ArgumentError, SlsError):
+            pass  # there is no such state
+        if left_out:
+            for name in sorted(left_out):
+                del low.arguments[name]
+            self.warnings.append(f"{error}; that is left out")
+            try:
+                return self._chunk(low, known_state(low, self._lookup), set())
+            except SlsError as further:
+                return self._as_written(low, further)
+        self.warnings.append(f"{error}; that state will fail")
+        options: dict[str, Data] = {}
+        args: dict[str, Data] = {}
+        for name, argument in low.arguments.items():
+            (options if name in OPTIONS else args)[name] = self._settler.value(argument.value, name, argument.where)
+        text, where = self._settler.text, declaration.where
+        return Chunk(
+            declaration.state, declaration.fun, text(declaration.id), text(low.name), declaration.sls, args, options,
+            file=where.file, line=where.line,
+        )  # fmt: skip
 
     def _require_steps(self, low: Low, args: Mapping[str, Any], ids: set[str]) -> None:
         """A step whose arguments use another's output requires it, whether or not that is written."""

@@ -101,7 +101,7 @@ def compile_low(request: Request, answers: Answers | None = None) -> LowState:
     try:
         return compilation.telling(compilation.low)
     except SlsError as error:
-        return LowState(errors=apart(error))
+        return LowState(errors=list(apart(error)))
 
 
 def examine_tops(request: Request, of: Literal["states", "pillar"]) -> list[TopTarget]:

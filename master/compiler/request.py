@@ -43,6 +43,9 @@ class CompilerOptions:
 
     strict_requisites   a reference that no state answers to refuses the compilation (Salt 3008); otherwise only the
                         state that has it fails, and an `sls:` reference that reaches back is left out (Salt 3006)
+    strict_states       a state that is not known, or arguments that it does not take, refuse the compilation; otherwise
+                        that state alone fails on the minion, and arguments that it does not take are left out (Salt)
+    aggregate           install the packages of several states together, where they do not say otherwise
     all_pillar          take every pillar file that the top file names, whomever it means (for checks only)
     trees               how top files and the sources of pillar are put together
     secret_words        words of a pillar key that make its value a secret
@@ -57,6 +60,8 @@ class CompilerOptions:
     all_pillar: bool = False
     custom_override: bool = False
     allow_py: bool = False
+    strict_states: bool = True
+    aggregate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

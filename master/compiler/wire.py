@@ -48,6 +48,8 @@ def pack_request(task: Task, request: Request) -> bytes:
             "opts": options.opts,
             "custom_override": options.custom_override,
             "allow_py": options.allow_py,
+            "strict_states": options.strict_states,
+            "aggregate": options.aggregate,
             "function": request.function,
         }
     )
@@ -58,6 +60,7 @@ def unpack_request(raw: bytes) -> tuple[Task, Request]:
     tree = cast(dict[str, Any], codec.unpack(raw, limit=MAX_REQUEST))
     options = CompilerOptions(tree["strict"], TreeOptions.from_data(tree["trees"]), tuple(tree["words"]), tree["opts"])
     options = replace(options, custom_override=tree["custom_override"], allow_py=tree["allow_py"])
+    options = replace(options, strict_states=tree["strict_states"], aggregate=tree["aggregate"])
     request = Request(
         minion=tree["minion"],
         grains=tree["grains"],
