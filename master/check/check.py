@@ -11,7 +11,7 @@ from typing import Any, Final
 from master.check.findings import Finding, Findings, Severity, code_of, column_of
 from master.check.limits import SECONDS, bounded_memory, limited
 from master.check.samples import Guesses, Sample
-from master.check.text import included_names, scanned
+from master.check.text import included_names, scanned, secret_line
 from master.compiler.compile import Examined, compile_pillar, examine, examine_tops
 from master.compiler.low import Low
 from master.compiler.request import CompilerOptions, Request, Roots
@@ -19,9 +19,11 @@ from master.compiler.roots import FileRoots
 from master.compiler.several import apart
 from master.compiler.sls import full_name
 from master.compiler.top import TopTarget
+from master.compiler.trust import rests_on_claims
 from protocol.data import Data
 from protocol.errors import SlsError, TargetError, Where
 from protocol.target import check as check_target
+from protocol.target import parse
 
 _MOST_TEXT: Final = 1024 * 1024
 _AFTER_GUESSES: Final = ("render", "import", "yaml", "sls", "include")
@@ -240,12 +242,26 @@ class _Check:
             )
         if target.error is not None and not target.error.message.startswith("the target"):
             self._error(target.error, self._samples[0], pillar=pillar)
+        claims = pillar and rests_on_claims(parse(target.expression, target.kind, groups))
         for _, sls, where in target.gives:
             self._reached.add(sls)
+            if claims:
+                self._claimed(target, sls, where)
             if roots.sls_file(sls) is None:
                 message = f"the top file names {sls!r}, which is not there"
                 help = roots.near(sls, roots.sls_names())
                 self._add(self._finding(message, where, "error", "top.missing", help, pillar))
+
+    def _claimed(self, target: TopTarget, sls: str, where: Where) -> None:
+        """A pillar file with a secret that a target gives by what minions report of themselves."""
+        file = self._pillar_roots.sls_file(sls) or ""
+        line = secret_line(self._text(self._pillar_roots, file)) if file else 0
+        if line:
+            message = (
+                f"{target.expression!r} gives {sls!r}, which holds a secret ({file}:{line}), by what minions report"
+            )
+            help = "assign it by id, list or node group"
+            self._add(self._finding(message, where, "warning", "pillar.claimed", help, pillar=True))
 
     def _requisites(self) -> None:
         """References that nothing answers to: an error, unless some file that is not included declares it."""

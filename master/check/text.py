@@ -69,6 +69,14 @@ def _secrets(file: str, number: int, line: str) -> Iterator[Finding]:
         yield _finding(file, number, column, "warning", "secret.literal", message, "put it into pillar")
 
 
+def secret_line(text: str) -> int:
+    """The first line of `text` that holds a secret, or a value under a name such as `password`; 0 when none does."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) <= 5000 and any(finding.code.startswith("secret") for finding in _secrets("", number, line)):
+            return number
+    return 0
+
+
 def _literal(line: str) -> tuple[str, int] | None:
     """The name and column of a literal that looks like a password; the value itself is never told."""
     found = _SET.search(line)

@@ -11,12 +11,30 @@ def by_claims(target: Target, subject: Subject) -> bool:
     return target.root is not None and _certain(target.root, subject) is not True
 
 
+def rests_on_claims(target: Target) -> bool:
+    """Whether some term of `target` asks for what a minion reports of itself."""
+    return target.root is not None and any(_claimed(term) for term in _terms(target.root))
+
+
+def _claimed(term: Term) -> bool:
+    return term.kind in ("grain", "grain_pcre", "ipcidr") and not term.pattern.startswith(f"id{term.delimiter}")
+
+
+def _terms(node: Node) -> list[Term]:
+    match node:
+        case Term():
+            return [node]
+        case Not():
+            return _terms(node.inner)
+        case AllOf() | AnyOf():
+            return [term for part in node.parts for term in _terms(part)]
+
+
 def _certain(node: Node, subject: Subject) -> bool | None:
     """Whether `node` holds; None when the grains decide."""
     match node:
         case Term():
-            claimed = node.kind in ("grain", "grain_pcre", "ipcidr")
-            if claimed and not node.pattern.startswith(f"id{node.delimiter}"):
+            if _claimed(node):
                 return None
             return node.test(subject)
         case Not():

@@ -143,6 +143,14 @@ def test_pillar_is_compiled_and_reaches_the_states(tmp_path: Path) -> None:
     ]
 
 
+def test_secrets_that_a_pillar_gives_by_claims_are_warned_of(tmp_path: Path) -> None:
+    top = "base:\n  'G@role:db': [db]\n  'db1': [db]\n  '*': [all]\n  'S@10.0.0.0/8': [all]\n"
+    write(tmp_path / "pillar", {"top.sls": top, "db.sls": "a: 1\npassword: hunter2-x\n", "all.sls": "b: 1\n"})
+    assert _found(tmp_path, {"a.sls": "x:\n  test.nop: []\n"}, "--pillar", "pillar") == [
+        ("pillar/top.sls:2:4", "warning", "pillar.claimed"),
+    ]
+
+
 def test_old_forms_are_hints_and_can_be_left_out(tmp_path: Path) -> None:
     files = {"a.sls": "{% for k, v in {'a': 1}.iteritems() %}\n{{ k }}:\n  test.nop: []\n{% endfor %}\n"}
     assert _found(tmp_path, files) == [("states/a.sls:1:24", "hint", "py2")]
