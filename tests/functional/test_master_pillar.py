@@ -47,10 +47,11 @@ def test_sources_are_asked_by_the_compiling_processes_and_their_secrets_stay_sec
                 "show:\n  test.configurable_test_state:\n    - changes: true\n    - result: true\n"
                 "    - comment: '{{ pillar.said }} {{ pillar.rack }} {{ pillar.site.motd }} {{ pillar.dashboard }}'\n"
             )
-            asked = {"grains": {"id": "osd1", "role": "osd"}, "sls": ["show"]}
+            asked: dict[str, Any] = {"grains": {"id": "osd1", "role": "osd"}, "sls": ["show"], "explain": True}
             found = master.call("compile", **asked)
             (chunk,) = found["chunks"]
             assert chunk["args"]["comment"] == "***"
+            assert chunk["origins"]["comment"] == {"file": "show.sls", "line": 5, "pillar": "said"}
             assert any("osd.sls:1: 'password' holds a secret" in warning for warning in found["warnings"])
             vault.status = 403
             with pytest.raises(StackmasterError, match="Vault refuses the token") as caught:
