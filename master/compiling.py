@@ -65,9 +65,11 @@ class Compiling:
         return await self._compiler.pillar(self._request(minion), self._answers(minion))
 
     async def show(self, asked: Mapping[str, Any]) -> Mapping[str, Data]:
-        """The chunks for the API's `compile`, scrubbed. Raises SlsError."""
+        """The chunks for the API's `compile`, scrubbed; with `low`, as Salt shows them. Raises SlsError."""
         minion = MinionId(asked["minion"] or str((asked["grains"] or {}).get("id", "minion")))
         request = self._request(minion, asked["sls"], asked["environment"], asked["pillar"], asked["grains"])
+        if asked.get("low"):
+            return {"minion": minion, **await self._compiler.low(request, self._answers(minion))}
         request = replace(request, explain=asked.get("explain", False))
         compiled = await self._compiler.compile(request, self._answers(minion))
         assignment = compiled.assignment

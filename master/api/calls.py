@@ -192,6 +192,7 @@ def node_calls(parts: Parts) -> list[Call]:
         "minion": Argument("str", None), "grains": Argument("mapping", None), "sls": Argument("strings", ()),
         "pillar": Argument("mapping", {}), "environment": Argument("str", "base"),
     }  # fmt: skip
+    shown = {"explain": Argument("bool", False), "low": Argument("bool", False)}
     ttl, uses = Argument("float", 3600.0, least=1), Argument("int", 1, least=1)
     return [
         Call("status", "read", calls.status),
@@ -210,6 +211,6 @@ def node_calls(parts: Parts) -> list[Call]:
         Call("minions.show", "read", calls.minions_show, {"id": Argument("str")}),
         Call("target.show", "read", calls.target_show, {**target, "explain": Argument("bool", False)}, 120.0),
         Call("pillar.show", "operate", calls.pillar_show, {"minion": Argument("str")}, 120.0),
-        Call("compile", "operate", calls.compile, {**what, "explain": Argument("bool", False)}, 120.0),
+        Call("compile", "operate", calls.compile, {**what, **shown}, 120.0),
         Call("doc", "read", calls.doc, {"name": Argument("str", "")}),
     ]

@@ -87,14 +87,16 @@ def place_options(command: F) -> F:
     return command
 
 
-def compile_here(place: Place, sls: tuple[str, ...], *, explain: bool = False) -> Compiled:
+def compile_here(place: Place, sls: tuple[str, ...], *, explain: bool = False, strict_states: bool = True) -> Compiled:
     """The assignment for `place`, of `sls` or of its top file; with `explain`, where each argument came from.
 
-    Raises SlsError, InputError.
+    Not `strict_states`, a state that is not known fails alone when it is applied. Raises SlsError, InputError.
     """
     from master.compiler.compile import compile_assignment
 
-    return compile_assignment(replace(_request(place, sls), explain=explain), answers_here(place))
+    request = replace(_request(place, sls), explain=explain)
+    request = replace(request, options=replace(request.options, strict_states=strict_states))
+    return compile_assignment(request, answers_here(place))
 
 
 def low_here(place: Place, sls: tuple[str, ...]) -> LowState:
@@ -120,7 +122,7 @@ def _request(place: Place, sls: tuple[str, ...]) -> Request:
     return Request(
         minion=place.id, grains=_grains(place), roots=roots, sls=sls, environment=environment,
         pillar_override=place.overlaid, nodegroups=groups,
-        options=replace(options, strict_requisites=place.strict, strict_states=False),
+        options=replace(options, strict_requisites=place.strict),
     )  # fmt: skip
 
 
@@ -162,7 +164,7 @@ def apply_here(
     invocation: Invocation, place: Place, sls: tuple[str, ...], *, test: bool, exit_code: bool = False
 ) -> int:
     """Compile and apply (with `test`: foretell), show it as a job of one minion; gives the exit code."""
-    compiled = compile_here(place, sls)
+    compiled = compile_here(place, sls, strict_states=False)
     for warning in compiled.warnings:
         invocation.screen.talk(f"warning: {warning}", "warn")
     paint = painter(invocation.screen)

@@ -49,9 +49,11 @@ def compile_(
         request = {
             "minion": asked, "sls": list(sls_names(sls)), "pillar": arguments.pillar(pillar_words),
             "environment": environment, **({"explain": True} if explain else {}),
+            **({"low": True} if invocation.screen.machine and not explain else {}),
         }  # fmt: skip
         with invocation.client() as client:
-            return _print(client.call("compile", request))
+            found = client.call("compile", request)
+        return _low(found) if "low" in request else _print(found)
     folders, overlaid = local_pillar(pillar_dir, pillar_words)
     place = Place(minion, states, folders, grains, root, environment, overlaid, strict, functions, keyring)
     place = replace(place, config=invocation.config)

@@ -23,6 +23,7 @@ from master.compiler.wire import (
     pack_request,
     unpack_call,
     unpack_compiled,
+    unpack_low,
     unpack_pillar,
     unpack_question,
 )
@@ -119,6 +120,10 @@ class Pool:
     async def call(self, request: Request, answers: AsyncAnswers | None = None) -> CompiledCall:
         """As `compile_call`. Raises SlsError, also for a broken limit; RefusedError when too many wait."""
         return await self._asked("call", request, unpack_call, answers)
+
+    async def low(self, request: Request, answers: AsyncAnswers | None = None) -> Mapping[str, Data]:
+        """The document of `compile_low`. Raises SlsError for a broken limit; RefusedError when too many wait."""
+        return await self._asked("low", request, unpack_low, answers)
 
     async def close(self) -> None:
         """End every process; what they were at fails."""

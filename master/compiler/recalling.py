@@ -53,6 +53,10 @@ class Recalling:
         """As `compile_call`. Raises SlsError, RefusedError."""
         return await self._pool.call(request, answers)
 
+    async def low(self, request: Request, answers: AsyncAnswers | None = None) -> Mapping[str, Data]:
+        """The document of `compile_low`. Raises SlsError, RefusedError."""
+        return await self._pool.low(request, answers)
+
 
 class _Once:
     """Answers, each asked for once."""

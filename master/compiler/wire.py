@@ -16,7 +16,7 @@ from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
 from states.registry import Parameter, Signature
 
-Task = Literal["assignment", "pillar", "call"]
+Task = Literal["assignment", "pillar", "call", "low"]
 
 MAX_REQUEST = 16 * 1024 * 1024
 """Bytes of one request: the grains of a minion, an override, the roots."""
@@ -109,6 +109,16 @@ def pack_call(call: CompiledCall) -> bytes:
 def pack_pillar(pillar: Mapping[str, Data], recorded: Recorded) -> bytes:
     """A pillar, and what was read for it, as bytes."""
     return codec.pack({"pillar": pillar, "reads": _packed_reads(recorded)})
+
+
+def pack_low(document: Mapping[str, Data]) -> bytes:
+    """The document of a low state as bytes."""
+    return codec.pack({"low": document})
+
+
+def unpack_low(raw: bytes) -> Mapping[str, Data]:
+    """What `pack_low` packed. Raises the SlsError that `pack_error` packed; DecodeError."""
+    return cast(Mapping[str, Data], _reply(raw)["low"])
 
 
 def pack_error(error: InputError) -> bytes:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
-from master.compiler.compile import compile_call, compile_recorded, pillar_recorded
+from master.compiler.compile import compile_call, compile_low, compile_recorded, pillar_recorded
 from master.compiler.outward import Answers
 from master.compiler.wire import (
     MAX_REQUEST,
     pack_call,
     pack_compiled,
     pack_error,
+    pack_low,
     pack_pillar,
     unpack_answer,
     unpack_request,
@@ -119,6 +120,8 @@ def _compiled(raw: bytes, answers: Answers) -> bytes:
         return pack_pillar(*pillar_recorded(request, answers))
     if task == "call":
         return pack_call(compile_call(request, answers))
+    if task == "low":
+        return pack_low(compile_low(request, answers).document())
     return pack_compiled(*compile_recorded(request, answers))
 
 

@@ -38,6 +38,20 @@ def _run(trial: Trial, limits: Limits = QUICK) -> None:
     asyncio.run(main())
 
 
+def test_the_low_chunks_come_through_a_process(tmp_path: Path) -> None:
+    async def trial(pool: Pool) -> None:
+        good: Any = await pool.low(request(tmp_path, "a:\n  test.nop:\n    - order: last\nb: nothing.there\n"))
+        assert good["errors"] == []
+        told = [(low["state"], low["fun"], low["__id__"], low["order"]) for low in good["applied"]]
+        assert told == [("nothing", "there", "b", 10000), ("test", "nop", "a", 1010100)]
+        assert good["low"] == good["applied"]
+        bad: Any = await pool.low(request(tmp_path, "a:\n  test.nop:\n    - require: [b]\n    - order: last\n"))
+        assert [(error["file"], error["line"]) for error in bad["errors"]] == [("main.sls", 3)]
+        assert bad["applied"] == []
+
+    _run(trial)
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not condition():
