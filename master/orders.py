@@ -18,7 +18,7 @@ from protocol.errors import ArgumentError, DecodeError, InputError, SlsError, St
 from protocol.names import MinionId
 from protocol.results import Foretold
 from protocol.secrets import MASK, Scrubber, literals
-from states import registry
+from states import declarations, registry
 
 ARGUMENT_WORDS = tuple(word for word in SECRET_WORDS if word != "key")
 """Words that make an argument of a function a secret; `key` alone is mostly the name of a thing to look up."""
@@ -90,7 +90,7 @@ def prepare_call(request: JobRequest, minions: Sequence[MinionId], words: Secret
     return Prepared(dict.fromkeys(map(str, minions), call), secrets=frozenset(hidden))
 
 
-def _bind(function: registry.Function, args: Sequence[Data], kwargs: Mapping[str, Data]) -> dict[str, Data]:
+def _bind(function: declarations.Function, args: Sequence[Data], kwargs: Mapping[str, Data]) -> dict[str, Data]:
     """`args` under the names of the function's parameters, beside `kwargs`."""
     names = list(function.signature.parameters)
     if len(args) > len(names):

@@ -13,7 +13,7 @@ from protocol.errors import StateError
 from protocol.secrets import Scrubber
 
 if TYPE_CHECKING:
-    from states.registry import Custom
+    from states.declarations import Custom
 
 BlobPath = Callable[[BlobRef], Path]
 """Where the content of a blob lies on this host (already fetched and verified). Raises StateError."""

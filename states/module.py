@@ -12,7 +12,8 @@ from protocol.results import Change
 from states import registry
 from states.context import Context
 from states.contract import Action, DeedError, Plan
-from states.registry import Function, state
+from states.declarations import Function
+from states.registry import state
 
 _OWN: Final = frozenset({"returner", "func", "m_fun", "sfun"})
 """Arguments of Salt's that are about the state and not for the function."""

@@ -14,82 +14,38 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 import states
 import states.functions
 from protocol.data import Data
 from protocol.errors import ArgumentError
 from protocol.secrets import Secret
-from states.contract import Access, Plan
+from states.contract import Access
+from states.declarations import Custom, Function, FunctionCall, Parameter, Signature, State, StateCall
 
 if TYPE_CHECKING:
     from states.context import Context
 
-StateCall = Callable[..., Plan]
-FunctionCall = Callable[..., Data]
 S = TypeVar("S", bound=StateCall)
 F = TypeVar("F", bound=FunctionCall)
 
 _NOT_FAMILIES = frozenset(
-    {"contract", "context", "custom", "registry", "engine", "conditions", "host", "functions", "formulas"}
+    {
+        "calling",
+        "conditions",
+        "context",
+        "contract",
+        "custom",
+        "declarations",
+        "engine",
+        "formulas",
+        "functions",
+        "host",
+        "registry",
+        "slots",
+    }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One argument a caller may give. `type` is the annotation; `required` when there is no default."""
-
-    name: str
-    type: Any
-    required: bool
-    default: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """The arguments of a state or function; `open` when it takes any further keyword, `rest` any further value."""
-
-    parameters: Mapping[str, Parameter]
-    open: bool = False
-    rest: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A declared state function. `watch` plans what a changed watched state brings (Salt's mod_watch)."""
-
-    name: str
-    call: StateCall
-    signature: Signature
-    watch: StateCall | None
-    doc: str
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A declared execution function; `secret` when what it returns must never be shown or stored."""
-
-    name: str
-    call: FunctionCall
-    signature: Signature
-    access: Access
-    secret: bool
-    inline: bool
-    doc: str
-
-
-class Custom(Protocol):
-    """What the own code of a state tree gives to the job at hand; no other code can be asked for by name."""
-
-    def state(self, name: str) -> State | None:
-        """The state `name`, None when the tree has none. Raises StateError when its file cannot be loaded."""
-        ...
-
-    def function(self, name: str) -> Function | None:
-        """The function `name`, None when the tree has none. Raises StateError when its file cannot be loaded."""
-        ...
 
 
 _states: dict[str, State] = {}

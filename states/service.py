@@ -9,7 +9,8 @@ from protocol.results import Change
 from states.context import Context
 from states.contract import Action, Plan
 from states.host import units
-from states.host.systemd import Systemd, Verb, systemd, unit_name
+from states.host.systemd import Systemd, systemd, unit_name
+from states.host.unitview import Verb
 from states.registry import state
 
 

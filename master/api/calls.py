@@ -24,7 +24,7 @@ from protocol.data import Data
 from protocol.errors import ArgumentError, InputError
 from protocol.names import MinionId
 from protocol.secrets import Scrubber
-from states import registry
+from states import declarations, registry
 
 CompileChunks = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Data]]]
 PillarOf = Callable[[MinionId], Awaitable[Mapping[str, Data]]]
@@ -65,6 +65,7 @@ class NodeCalls:
             "runs_running": parts.runs.running,
             "uptime": time.time() - parts.started,
             "store_backlog": parts.store.backlog,
+            "store_full": parts.store.full,
             "last_event": parts.store.last_seq,
             "dropped": {"strangers": counters.strangers, "bad": counters.bad, "stray": counters.stray},
             "dropped_events": counters.events,
@@ -171,7 +172,7 @@ class NodeCalls:
         name = args["name"]
         if not name:
             return {"states": list(registry.state_names()), "functions": list(registry.function_names())}
-        found: registry.State | registry.Function
+        found: declarations.State | declarations.Function
         try:
             found = registry.find_function(name)
         except ArgumentError:

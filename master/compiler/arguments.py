@@ -15,7 +15,9 @@ from master.compiler.several import raise_all
 from master.compiler.words import OPTIONS
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
-from states.registry import Signature, check_arguments, find_state, state_names, watches
+from states.declarations import Signature
+from states.registry import check_arguments, find_state, state_names, watches
+from states.slots import MARK as SLOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def _checked(low: Low, function: str, signature: Signature, name: str, value: Da
             return {name: value}
         message = f"{function} has no argument {name!r} (id {low.declaration.id!r})"
         raise SlsError(message, where=where, help=suggestion(name, signature.parameters))
+    if isinstance(value, str) and value[:].startswith(SLOT):
+        return {name: value}  # what it gives is checked when the state runs
     try:
         return check_arguments(function, Signature({name: parameter}), {name: value})
     except ArgumentError as error:
@@ -122,11 +126,12 @@ def _check_option(low: Low, name: str, value: Any) -> None:
         message = f"{name!r} of {low.declaration.label} must be {told}"
         raise SlsError(message, where=low.arguments[name].where)
     if name == "retry" and isinstance(value, dict):
+        step = f"{low.declaration.state}.{low.declaration.fun}" in ORCHESTRATION
+        known = ("attempts", "interval", "splay", *(("backoff", "max_interval") if step else ("until", "deadline")))
         for key in value:
-            if key not in ("attempts", "until", "interval", "splay", "deadline"):
+            if key not in known:
                 message = f"'retry' of {low.declaration.label} has no {key!r}"
-                help = "it takes attempts, until, interval, splay and deadline"
-                raise SlsError(message, where=low.arguments[name].where, help=help)
+                raise SlsError(message, where=low.arguments[name].where, help=f"it takes {', '.join(known)}")
 
 
 def _at(error: ArgumentError, where: Where, identifier: str) -> SlsError:

@@ -18,7 +18,7 @@ from protocol.assignment import Chunk, Custom, CustomFile, CustomKind
 from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError, Where
 from states import registry
-from states.registry import Signature
+from states.declarations import Signature
 
 KINDS: Final[tuple[CustomKind, ...]] = get_args(CustomKind)
 MOST_FILES: Final = 2000

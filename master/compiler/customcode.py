@@ -11,7 +11,7 @@ from typing import Any
 
 from protocol.data import Data
 from protocol.errors import SlsError
-from states.registry import Parameter, Signature
+from states.declarations import Parameter, Signature
 
 MAX_FILE = 1024 * 1024
 """Bytes of one file of a tree's own code."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from protocol.data import Data
 from protocol.errors import ArgumentError
-from states.registry import Parameter, Signature
+from states.declarations import Parameter, Signature
 
 Text = str | None
 Texts = str | list[str] | None
@@ -27,6 +27,19 @@ def _optional(name: str, type: Any, default: Any = None) -> Parameter:
 
 
 _TARGET: Final = (_needed("tgt", str | list[str]), _optional("tgt_type", str, "compound"))
+_ALWAYS: Final = (_optional("cleanup", bool, False), _optional("on_failure", Texts))
+"""What every step takes; they become options of its chunk."""
+
+_BATCH: Final = (_optional("batch", int | str | None), _optional("max_failures", int | str | dict[str, Data] | None))
+_SAMPLED: Final = (
+    _needed("function", str),
+    _optional("arg", Data),
+    _optional("kwarg", dict[str, Data] | None),
+    _optional("samples", int, 1),
+    _optional("hold", float, 0.0),
+    _optional("interval", float, 1.0),
+    _optional("timeout", float, 300.0),
+)
 _EXPECTATIONS: Final = (
     _optional("expect_minions", bool | int, True),
     _optional("allow_fail", int, 0),
@@ -42,36 +55,60 @@ ORCHESTRATION: Final[Mapping[str, Signature]] = {
         _optional("pillar", dict[str, Data] | None),
         _optional("saltenv", str, "base"),
         _optional("test", bool | None),
-        _optional("batch", int | str | None),
+        *_BATCH,
         _optional("subset", int | str | None),
         _optional("concurrent", bool, False),
         *_EXPECTATIONS,
+        *_ALWAYS,
     ),
     "salt.function": _signature(
         *_TARGET,
         _optional("arg", Data),
         _optional("kwarg", dict[str, Data] | None),
-        _optional("batch", int | str | None),
+        *_BATCH,
         *_EXPECTATIONS,
+        *_ALWAYS,
     ),
-    "salt.runner": _signature(_optional("arg", Data), _optional("kwarg", dict[str, Data] | None), open=True),
-    "salt.parallel_runners": _signature(_needed("runners", dict[str, Data] | list[Data])),
+    "salt.runner": _signature(_optional("arg", Data), _optional("kwarg", dict[str, Data] | None), *_ALWAYS, open=True),
+    "salt.parallel_runners": _signature(_needed("runners", dict[str, Data] | list[Data]), *_ALWAYS),
     "salt.wait_for_event": _signature(
-        _needed("id_list", str | list[str]), _optional("event_id", str, "id"), _optional("timeout", float, 300.0)
+        _needed("id_list", str | list[str]),
+        _optional("event_id", str, "id"),
+        _optional("timeout", float, 300.0),
+        *_ALWAYS,
     ),
     "gate.until": _signature(
+        *_TARGET, _needed("condition", Data), _optional("any_minion", bool, False), *_SAMPLED, *_ALWAYS
+    ),
+    "gate.baseline": _signature(
         *_TARGET,
-        _needed("function", str),
-        _optional("arg", Data),
-        _optional("kwarg", dict[str, Data] | None),
-        _needed("condition", Data),
-        _optional("samples", int, 1),
-        _optional("interval", float, 1.0),
-        _optional("timeout", float, 300.0),
-        _optional("any_minion", bool, False),
+        _optional("not_less", Texts),
+        _optional("not_more", Texts),
+        _optional("same", Texts),
+        _optional("conditions", Texts),
+        *_SAMPLED,
+        *_ALWAYS,
+    ),
+    "approve.wait": _signature(
+        _optional("message", str | None), _optional("by", Texts), _optional("timeout", float, 86_400.0), *_ALWAYS
     ),
 }
 """Every state of an orchestration by its name."""
+
+
+def step_options(args: dict[str, Data]) -> dict[str, Data]:
+    """Take what every step takes out of its arguments."""
+    names = [parameter.name for parameter in _ALWAYS if parameter.name in args]
+    return {name: args.pop(name) for name in names}
+
+
+def failing(options: Mapping[str, Data]) -> tuple[str, ...]:
+    """The ids of the steps on whose failure a step runs."""
+    given = options.get("on_failure")
+    if isinstance(given, str):
+        return tuple(name.strip() for name in given.split(",") if name.strip())
+    return tuple(map(str, given)) if isinstance(given, list | tuple) else ()
+
 
 _STEP = re.compile(r"\$\{steps\.([^{}]+)\}")
 

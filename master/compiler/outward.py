@@ -12,7 +12,7 @@ from protocol.data import Data
 from protocol.errors import ArgumentError, SlsError
 from protocol.secrets import literals
 from states import registry
-from states.registry import Function
+from states.declarations import Function
 
 MOST_QUESTIONS = 500
 """Questions of one compilation."""

@@ -12,7 +12,7 @@ from master.compiler.secretwords import SECRET_WORDS
 from master.compiler.trees import TreeOptions
 from protocol.assignment import Assignment, Custom
 from protocol.data import Data
-from states.registry import Signature
+from states.declarations import Signature
 
 Level = Literal["minion", "master"]
 

@@ -14,7 +14,7 @@ from protocol import codec
 from protocol.assignment import CUSTOM, decode_assignment
 from protocol.data import Data
 from protocol.errors import InputError, SlsError, Where
-from states.registry import Parameter, Signature
+from states.declarations import Parameter, Signature
 
 Task = Literal["assignment", "pillar", "call", "low"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from protocol.errors import StateError
 from states.context import Context
 from states.host.process import require, run
-from states.host.systemd import Verb, systemd
+from states.host.systemd import systemd
+from states.host.unitview import Verb
 
 
 @dataclass(frozen=True, slots=True)

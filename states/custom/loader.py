@@ -21,7 +21,7 @@ from states.custom import outcome
 from states.custom.imports import PREFIX, Importer
 from states.custom.names import Functions, States, Utils
 from states.custom.output import Output
-from states.registry import Function, Signature, State
+from states.declarations import Function, Signature, State
 
 ANY: Final = Signature({}, open=True, rest=True)
 """The signature of custom code on a minion: the master has checked the arguments."""

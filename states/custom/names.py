@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from protocol.errors import ArgumentError, StackmasterError
 from protocol.secrets import reveal
-from states import registry
+from states import declarations, registry
 from states.custom import saltcalls, saltfiles, shims
 from states.custom.applying import apply_state
 from states.custom.exceptions import CommandExecutionError, SaltInvocationError
@@ -106,7 +106,7 @@ class Functions(_Names):
 
         return run
 
-    def _translated(self, function: registry.Function) -> Call:
+    def _translated(self, function: declarations.Function) -> Call:
         """A function of ours whose arguments and result are Salt's already."""
         context = self._loader.context
 

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from protocol.data import Data
 from states.context import Context
 from states.host import process, units
-from states.host.systemd import Verb, systemd, unit_name
+from states.host.systemd import systemd, unit_name
+from states.host.unitview import Verb
 from states.registry import function
 
 

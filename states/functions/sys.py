@@ -10,7 +10,8 @@ from typing import Any, Union, get_args, get_origin
 from protocol.data import Data
 from states import registry
 from states.context import Context
-from states.registry import Signature, function
+from states.declarations import Signature
+from states.registry import function
 
 
 @function("sys.list_functions", access="reads")

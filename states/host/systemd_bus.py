@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from protocol.errors import StateError
 from states.context import Context
-from states.host.systemd import Unit, Verb
+from states.host.unitview import Unit, Verb
 
 if TYPE_CHECKING:
     from dbus_fast import Message

@@ -6,7 +6,7 @@ from typing import Final
 
 from states.context import Context
 from states.host import process
-from states.host.systemd import PROPERTIES, Unit, Verb
+from states.host.unitview import PROPERTIES, Unit, Verb
 
 _SIGNALLED: Final = ("2", "3")
 """ExecMainCode of a process that a signal ended: CLD_KILLED, CLD_DUMPED."""

@@ -12,7 +12,8 @@ from protocol.results import Change
 from states.context import Context
 from states.contract import Action, Perform
 from states.host import process
-from states.host.systemd import Systemd, Unit, Verb
+from states.host.systemd import Systemd
+from states.host.unitview import Unit, Verb
 
 SETTLE: Final = 0.3
 """Seconds to watch a unit of Type=simple after its start: systemd calls it started before its program runs."""

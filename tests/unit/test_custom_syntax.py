@@ -15,7 +15,7 @@ from master.compiler.custom import bound
 from protocol.assignment import Custom, digest
 from protocol.errors import ArgumentError, SlsError
 from protocol.secrets import Secret
-from states.registry import Signature
+from states.declarations import Signature
 from tests.unit.compiler_tree import compiled, request
 
 STATE = """

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from states.context import Context
 from states.host import systemd_bus, systemd_cli
-from states.host.systemd import Unit, escape_path, unit_name
+from states.host.systemd import escape_path, unit_name
+from states.host.unitview import Unit
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from protocol.errors import StateError
-from states import registry
+from states import declarations, registry
 from states.context import Context
 from states.host import apt
 from tests.unit.fake_apt import FakeApt
@@ -100,7 +100,7 @@ def test_mounts(tmp_path: Path) -> None:
     assert list(call(ctx, "mount.fstab")) == ["/", "/dev/sda2"]
 
 
-def declared() -> list[tuple[str, registry.State | registry.Function]]:
+def declared() -> list[tuple[str, declarations.State | declarations.Function]]:
     states = [name for name in registry.state_names() if name.partition(".")[0] in FAMILIES]
     functions = [name for name in registry.function_names() if name.partition(".")[0] in FAMILIES]
     return [
@@ -114,7 +114,7 @@ def test_all_families_are_declared() -> None:
 
 
 @pytest.mark.parametrize(("name", "item"), declared(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_argument_is_told_in_one_line(name: str, item: registry.State | registry.Function) -> None:
+def test_every_argument_is_told_in_one_line(name: str, item: declarations.State | declarations.Function) -> None:
     lines = item.doc.splitlines()
     assert lines[0].endswith(".")
     told = {match[1] for line in lines[1:] if (match := re.match(r"(\w+): \S", line))}
@@ -123,8 +123,8 @@ def test_every_argument_is_told_in_one_line(name: str, item: registry.State | re
 
 
 @pytest.mark.parametrize(("name", "item"), declared(), ids=lambda value: value if isinstance(value, str) else "")
-def test_what_a_watch_takes_is_taken_by_its_state(name: str, item: registry.State | registry.Function) -> None:
-    watch = item.watch if isinstance(item, registry.State) else None
+def test_what_a_watch_takes_is_taken_by_its_state(name: str, item: declarations.State | declarations.Function) -> None:
+    watch = item.watch if isinstance(item, declarations.State) else None
     if watch is not None:
         names = set(watch.__code__.co_varnames[: watch.__code__.co_argcount + watch.__code__.co_kwonlyargcount])
         assert names <= {"ctx", "name", *item.signature.parameters}, name
