@@ -83,7 +83,8 @@ def installed(
     refreshing = Refresh(refresh, cache_valid_time)
     work = _install(ctx, manager, lacking, choice, refreshing, downgrade=allow_downgrade)
     before, after = ([], holds) if hold else (holds, [])
-    return Plan([*before, *work.actions, *after], comment=_told(wanted, "installed"), warnings=work.warnings)
+    actions = [*before, *work.actions, *after]
+    return Plan(actions, comment=_told(wanted, "installed"), foretold=work.foretold, warnings=work.warnings)
 
 
 @state("pkg.latest")

@@ -122,7 +122,7 @@ def test_refresh_is_asked_for_once_in_a_process_and_saved_by_fresh_lists(host: F
 
 def test_a_dry_run_never_fetches_and_says_so(host: FakeApt) -> None:
     plan = pkg.installed(host.context(test=True), "hello", refresh=True)
-    assert len(plan.changes) == 2
+    assert len(plan.changes) == 1
     assert "fetches the package lists first" in plan.warnings[0]
     assert host.transactions() == []
 
@@ -135,7 +135,7 @@ def test_a_dry_run_with_current_lists_takes_an_unknown_name_for_a_mistake(host: 
 def test_after_foretold_changes_an_unknown_package_is_taken_as_installable(host: FakeApt) -> None:
     plan = pkg.installed(host.context(test=True, pending=True), "x", pkgs=["hello", {"from-new-repo": "1.2*"}])
     assert ("create", "package from-new-repo", "version", None, "1.2*") in told(plan)
-    assert ("create", "package libhello", "version", None, "1.0") in told(plan)
+    assert "libhello 1.0" in plan.foretold
     assert any("from-new-repo" in warning for warning in plan.warnings)
 
 
@@ -149,7 +149,7 @@ def test_explicit_refresh_that_fails_is_an_error_and_an_implied_one_a_warning(ho
         os.utime(host.root / place, (1_100_000_000, 1_100_000_000))
     plan = pkg.installed(host.context(), "hello")
     assert "could not be fetched" in plan.warnings[0]
-    assert len(plan.actions) == 2
+    assert len(plan.actions) == 1
 
 
 def test_a_downgrade_needs_leave(host: FakeApt) -> None:
