@@ -181,6 +181,7 @@ class Daemon:
         self.runs = Runs(
             self.jobs, self.bus, self.store, compiling.orchestration, self.inventory.expand, Vault(own),
             accepted=lambda: self.keys.accepted, present=lambda: set(self.sessions.connected),
+            grains=self.inventory.grains,
         )  # fmt: skip
         self._closing.push_async_callback(self.runs.close)
         await self._watch_drift()

@@ -115,6 +115,7 @@ class WorkCalls:
         run = await self._run(args["run"])
         row = await self._parts.store.read(lambda rows: queries.run(rows, run))
         assert row is not None
+        attempt = (await self._parts.runs.show(run))["attempt"]
         last = self._parts.store.last_seq if row.ended is not None else None
         follower = self._parts.bus.follow("*", row.first_event - 1)
         prefix = f"run/{run}/"
@@ -122,7 +123,7 @@ class WorkCalls:
             while (event := await follower.next(last)) is not None:
                 if event.tag.startswith(prefix) or event.cause.startswith(run):
                     await emit(event)
-                if event.tag == f"{prefix}ended":
+                if event.tag == f"{prefix}ended" and event.data.get("attempt", 1) == attempt:
                     return event.data
         finally:
             self._parts.bus.leave(follower)
@@ -140,8 +141,39 @@ class WorkCalls:
     async def runs_cancel(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """End a run."""
         run = await self._run(args["run"])
-        await self._parts.runs.cancel(run, who.user)
+        await self._parts.runs.cancel(run, who.user, args["force"])
         return {"run": run}
+
+    async def runs_pause(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Begin nothing more of a run."""
+        run = await self._run(args["run"])
+        await self._parts.runs.going(run).pause(who.user)
+        return {"run": run}
+
+    async def runs_resume(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Let a paused run go on."""
+        run = await self._run(args["run"])
+        await self._parts.runs.going(run).resume(who.user)
+        return {"run": run}
+
+    async def runs_retry(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Do again what failed of an ended run."""
+        run = await self._run(args["run"])
+        await self._parts.runs.retry(run, args["failed"], who.user)
+        return {"run": run}
+
+    async def runs_skip(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Count a step as done."""
+        run = await self._run(args["run"])
+        await self._parts.runs.going(run).skip(args["step"], who.user)
+        return {"run": run, "step": args["step"]}
+
+    async def runs_decide(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Approve or deny a step that waits for it."""
+        run = await self._run(args["run"])
+        granted = args["granted"]
+        step = await self._parts.runs.going(run).decide(args["step"], granted, args["comment"], who.user)
+        return {"run": run, "step": step, "granted": granted}
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -183,7 +215,10 @@ def work_calls(parts: Parts) -> list[Call]:
         "function": Argument("str", ""), "args": Argument("list", ()), "kwargs": Argument("mapping", {}), **apply,
         "timeout": Argument("float", 3600.0, least=0.1, most=LONGEST_JOB),
     }  # fmt: skip
-    tail = {"pattern": Argument("str", "*"), "since": Argument("int", None, least=0)}
+    decision = {
+        **run, "step": Argument("str", ""), "granted": Argument("bool"), "comment": Argument("str", ""),
+    }  # fmt: skip
+    tail = {"pattern": Argument("str", "*"), "since": Argument("int", None, least=0, most=2**62)}
     return [
         Call("jobs.start", "operate", calls.jobs_start, start, 300.0),
         Call("jobs.list", "read", calls.jobs_list, limit),
@@ -194,7 +229,12 @@ def work_calls(parts: Parts) -> list[Call]:
         Call("runs.list", "read", calls.runs_list, limit),
         Call("runs.show", "read", calls.runs_show, run),
         Call("runs.watch", "read", calls.runs_watch, run, stream=True),
-        Call("runs.cancel", "operate", calls.runs_cancel, run),
+        Call("runs.cancel", "operate", calls.runs_cancel, {**run, "force": Argument("bool", False)}),
+        Call("runs.pause", "operate", calls.runs_pause, run),
+        Call("runs.resume", "operate", calls.runs_resume, run),
+        Call("runs.retry", "operate", calls.runs_retry, {**run, "failed": Argument("bool", False)}, 120.0),
+        Call("runs.skip", "operate", calls.runs_skip, {**run, "step": Argument("str")}),
+        Call("runs.decide", "operate", calls.runs_decide, decision),
         Call("audit.show", "admin", calls.audit_show, limit, 120.0),
         Call("events.tail", "read", calls.events_tail, tail, stream=True),
     ]

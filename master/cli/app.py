@@ -16,7 +16,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "apply": ("master.cli.verbs_apply:apply", "Make minions what their states say"),
     "plan": ("master.cli.verbs_apply:plan", "Show what apply would change; touch nothing"),
     "run": ("master.cli.verbs_run:run", "Start an orchestration and follow it"),
-    "runs": ("master.cli.verbs_run:runs", "Orchestrations: ls, show, watch, cancel"),
+    "runs": ("master.cli.verbs_run:runs", "Orchestrations: ls, show, watch, pause, approve, cancel, retry"),
     "jobs": ("master.cli.verbs_jobs:jobs", "Jobs: ls, show, watch, cancel"),
     "minions": ("master.cli.verbs_minions:minions", "Minions: ls, show, pillar"),
     "keys": ("master.cli.verbs_keys:keys", "Who may join: ls, accept, reject, delete, token, master"),

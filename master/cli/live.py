@@ -33,6 +33,7 @@ def _run_header(run: Run, now: float) -> str:
     failed = sum(step.state == "failed" for step in run.steps.values())
     text = f"run {','.join(run.sls)} {_short(run.id)}  {done}/{len(run.steps)} steps"
     text += f", {failed} failed" if failed else ""
+    text += ", paused" if run.state == "paused" else ""
     return f"{text}  {_span(now - run.begun) if run.begun else ''}{'  (dry run)' if run.test else ''}"
 
 

@@ -152,7 +152,7 @@ class RunStep:
 
 @dataclass(slots=True)
 class Run:
-    """One orchestration; `state` is running, succeeded, failed or cancelled."""
+    """One orchestration; `state` is running, paused, succeeded, failed or cancelled."""
 
     id: str
     sls: tuple[str, ...] = ()
@@ -213,7 +213,7 @@ class Progress:
         """Whether a job with this cause (`run/step/number`) is a gate's."""
         step = cause.split("/")[1] if cause.count("/") >= 2 else ""
         known = self.run.steps.get(step) if self.run is not None else None
-        return known is not None and known.function == "gate.until"
+        return known is not None and known.function in ("gate.until", "gate.baseline")
 
     def _minion(self, job: Job, minion: Minion, rest: list[str], event: Event) -> Iterator[Notice]:
         data = event.data
@@ -254,8 +254,20 @@ class Progress:
             run.state = str(data.get("state") or "failed")
             run.ended = event.at
             yield Notice(event.at, "run", run.state, "good" if run.state == "succeeded" else "bad")
+        elif len(rest) == 1:
+            yield from self._run_steered(run, rest[0], event)
         elif len(rest) == 3 and rest[0] == "step":
             yield from self._run_step(run.step(rest[1]), rest[2], event)
+
+    def _run_steered(self, run: Run, what: str, event: Event) -> Iterator[Notice]:
+        """What a person did to the run."""
+        run.state = "paused" if what == "paused" else "running"
+        if what == "retried":
+            run.ended = 0.0
+            for name in map(str, event.data.get("steps") or ()):
+                known = run.step(name)
+                run.steps[name] = RunStep(name, function=known.function, require=known.require)
+        yield Notice(event.at, "run", f"{what} by {event.data.get('user') or 'somebody'}", "warn")
 
     def _run_step(self, step: RunStep, what: str, event: Event) -> Iterator[Notice]:
         data = event.data
@@ -270,6 +282,9 @@ class Progress:
             step.begun = step.begun or event.at
             step.reason = str(data.get("reason") or "")
             yield Notice(event.at, step.id, f"waits: {step.reason}", "warn")
+        elif what == "decided":
+            word = "approved" if data.get("granted") else "denied"
+            yield Notice(event.at, step.id, f"{word} by {data.get('user')}", "warn")
         elif what == "ended":
             step.comment = str(data.get("comment") or "")
             step.reason = ""

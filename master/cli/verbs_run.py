@@ -1,4 +1,4 @@
-"""`stackmaster run` and `runs`: start an orchestration, follow it, look back at it, stop it."""
+"""`stackmaster run` and `runs`: start an orchestration, follow it, look back at it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from master.cli import arguments, exits, summary
+from master.cli import arguments, exits, steering, summary
 from master.cli.app import Verbs
 from master.cli.client import Event
 from master.cli.follow import Followed, follow
@@ -25,13 +25,16 @@ RUN_HELP = """Start the orchestration SLS on the master and follow it.
   stackmaster run nova.restart --pillar @restart.yaml --detach
 """
 
-RUNS_HELP = """Orchestrations: list, look at, follow, cancel. A run may be named by the end or the beginning of its id.
+RUNS_HELP = """Orchestrations: look at them, steer them. A run may be named by the end or the beginning of its id.
 
 \b
   stackmaster runs ls
   stackmaster runs show 3fa2bc
   stackmaster runs watch 3fa2bc
+  stackmaster runs pause 3fa2bc
+  stackmaster runs approve 3fa2bc
   stackmaster runs cancel 3fa2bc
+  stackmaster runs retry 3fa2bc --failed
 """
 
 
@@ -59,10 +62,11 @@ def run(
             followed = follow(invocation, client.stream("runs.watch", {"run": id}), timeout=timeout)
         except KeyboardInterrupt:
             return left(invocation, "run", id)
-    return _finish(invocation, followed, id)
+    return finish(invocation, followed, id)
 
 
-def _finish(invocation: Invocation, followed: Followed, id: str) -> int:
+def finish(invocation: Invocation, followed: Followed, id: str) -> int:
+    """Print how a run that was followed stands; gives the exit code."""
     if followed.ending == "left":
         return left(invocation, "run", id)
     progress = followed.progress
@@ -149,7 +153,9 @@ def run_view(found: Mapping[str, Any]) -> Progress:
             progress.feed(Event(f"run/{id}/step/{step['id']}/ended", step, begun))
         elif step.get("state") == "running":
             progress.feed(Event(f"run/{id}/step/{step['id']}/started", step, begun))
-    if found.get("state") != "running":
+    if found.get("state") == "paused":
+        progress.feed(Event(f"run/{id}/paused", found, begun))
+    elif found.get("state") != "running":
         progress.feed(Event(f"run/{id}/ended", found, float(found.get("ended") or 0.0)))
     return progress
 
@@ -164,20 +170,7 @@ def watch(run: str, timeout: float | None) -> int:
     with invocation.client() as client:
         id = str(client.call("runs.show", {"run": run}).get("run", run))
         followed = follow(invocation, client.stream("runs.watch", {"run": id}), timeout=timeout)
-    return _finish(invocation, followed, id)
+    return finish(invocation, followed, id)
 
 
-@runs.command("cancel", help="Stop a run and its jobs.\n\n\b\n  stackmaster runs cancel 3fa2bc")
-@click.argument("run", shell_complete=RUNS)
-@common
-def cancel(run: str) -> int:
-    """Cancel one run."""
-    invocation = current()
-    with invocation.client() as client:
-        id = str(client.call("runs.show", {"run": run}).get("run", run))
-        client.call("runs.cancel", {"run": id})
-    if invocation.screen.machine:
-        invocation.screen.document("stackmaster.cancelled/1", {"run": id})
-    else:
-        invocation.screen.talk(f"run {id} is being cancelled; `stackmaster runs show {id[-6:]}` tells how it ended")
-    return exits.DONE
+steering.add_to(runs)

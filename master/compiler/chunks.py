@@ -14,7 +14,7 @@ from master.compiler.files import Files
 from master.compiler.high import Reference
 from master.compiler.low import Low
 from master.compiler.lowstate import acts_on_watch
-from master.compiler.orchestration import check_step, steps_used
+from master.compiler.orchestration import check_step, failing, step_options, steps_used
 from master.compiler.references import Resolver
 from master.compiler.render import Session
 from master.compiler.reported import Guard
@@ -124,6 +124,8 @@ class Chunks:
         args, options = parted(low, known, values)
         if self._on_master:
             self._require_steps(low, args, ids)
+            options |= step_options(args)
+            low.references += [Reference("onfail", "id", id, low.declaration.where) for id in failing(options)]
         declaration = low.declaration
         return Chunk(
             state=declaration.state,

@@ -6,20 +6,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from master.bus import Bus
 from master.jobs import JobOutcome, Jobs
 from master.runs import journal, records, runners, steps
+from master.runs.batches import domain_of
 from master.runs.engine import Engine
+from master.runs.live import Live
 from master.runs.naming import declared, names
-from master.runs.replay import replay
+from master.runs.replay import Open, replay
 from master.runs.sealed import Sealed
 from master.runs.shapes import (
+    Announce,
     CancelJob,
-    Cancelled,
     CancelRunner,
     Effect,
     EventSeen,
@@ -31,6 +32,7 @@ from master.runs.shapes import (
     Key,
     Listen,
     Refused,
+    Retried,
     RunEvent,
     RunnerEnded,
     StartJob,
@@ -55,9 +57,6 @@ log = logging.getLogger("stackmaster.runs")
 MOST_RUNS: Final = 50
 """Runs that may go on at once, nested ones included."""
 
-MOST_EVENTS: Final = 1000
-"""Events that may wait for one run's engine; who brings more waits."""
-
 Compile = Callable[[tuple[str, ...], Mapping[str, "Data"], str], Awaitable[Assignment]]
 """Compiles an orchestration: SLS names, pillar laid over, environment. Raises SlsError."""
 
@@ -65,30 +64,14 @@ ExpandTarget = Callable[[str, str], Awaitable[Sequence[str]]]
 """The accepted minions that a target and its kind mean. Raises TargetError, NoTargetError."""
 
 
-@dataclass(slots=True)
-class _Live:
-    """A run that goes on."""
-
-    run: RunId
-    engine: Engine
-    user: str
-    scrubber: Scrubber
-    inbox: asyncio.Queue[RunEvent] = field(default_factory=lambda: asyncio.Queue(MOST_EVENTS))
-    tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
-    side: set[asyncio.Task[None]] = field(default_factory=set)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def learn(self, outcome: JobOutcome) -> None:
-        """What minions gave in secret is told to nobody."""
-        self.scrubber.add(literals({minion: ended.value for minion, ended in outcome.minions.items()}))
-
-
 class Runs:
-    """The orchestrations of this master. `present` are the minions here, `accepted` all that may come."""
+    """The orchestrations of this master. `present` are the minions here, `accepted` all that may come, `grains` what
+    is known of one."""
 
     def __init__(
         self, jobs: Jobs, bus: Bus, store: Store, compile: Compile, expand: ExpandTarget, vault: Vault,
         *, accepted: Callable[[], Collection[str]], present: Callable[[], Collection[str]],
+        grains: Callable[[str], Mapping[str, Data]],
     ) -> None:  # fmt: skip
         self._jobs = jobs
         self._bus = bus
@@ -98,7 +81,9 @@ class Runs:
         self._vault = vault
         self._accepted = accepted
         self._present = present
-        self._live: dict[RunId, _Live] = {}
+        self._grains = grains
+        self._reviving: set[RunId] = set()
+        self._live: dict[RunId, Live] = {}
         self._drivers: set[asyncio.Task[None]] = set()
 
     # --- what the API calls -------------------------------------------------------------------------------------
@@ -132,12 +117,41 @@ class Runs:
         self._drive(live, live.engine.begin(now))
         return run
 
-    async def cancel(self, run: RunId, user: str) -> None:
-        """Stop a run: its jobs are cancelled, nothing more is begun. Raises InputError when it does not go on."""
+    async def cancel(self, run: RunId, user: str, force: bool = False) -> None:
+        """Stop a run (see Live.cancel). Raises InputError when it does not go on, RefusedError."""
+        await self.going(run).cancel(user, force)
+
+    def going(self, run: RunId) -> Live:
+        """The run, which goes on. Raises InputError when it does not."""
         live = self._live.get(run)
         if live is None:
             raise InputError(f"the run {run} does not go on", help=f"`stackmaster runs show {run}`")
-        await live.inbox.put(Cancelled(user))
+        return live
+
+    async def retry(self, run: RunId, failed: bool, user: str) -> None:
+        """Do again what failed of an ended run, and what needs it; with `failed` only where it failed.
+
+        Raises InputError, RefusedError, StoreError.
+        """
+        row = await self._store.read(lambda rows: queries.run(rows, run))
+        if row is None:
+            raise InputError(f"there is no run {run}", help="`stackmaster runs ls` lists them")
+        if row.ended is None or run in self._reviving:
+            raise RefusedError(f"the run {run} goes on", help=f"`stackmaster runs cancel {run}` ends it")
+        if row.state == "succeeded" or row.request.get("test"):
+            raise RefusedError(f"nothing of the run {run} failed", help="start it again with `stackmaster run`")
+        if len(self._live) >= MOST_RUNS:
+            raise RefusedError(f"{MOST_RUNS} runs go on already", help="`stackmaster runs ls`; wait or cancel one")
+        self._reviving.add(run)
+        try:
+            live, _ = await self._replayed(row, await self._entries(run))
+            event, now = Retried(user, failed), time.time()
+            effects = live.engine.handle(event, now)
+            await self._write(live, event, now, effects)
+            self._live[run] = live
+        finally:
+            self._reviving.discard(run)
+        self._drive(live, effects, written=True)
 
     async def wait(self, run: RunId) -> str:
         """The state in which a run ended. Raises InputError when there is no such run."""
@@ -180,8 +194,8 @@ class Runs:
     async def _entries(self, run: RunId) -> Sequence[Mapping[str, Data]]:
         return [entry for _, _, entry in await self._store.read(partial(queries.journal, run=run))]
 
-    async def _resume(self, row: queries.RunRow, entries: Sequence[Mapping[str, Data]]) -> None:
-        """Replay the journal, then do again what was asked for and not yet answered."""
+    async def _replayed(self, row: queries.RunRow, entries: Sequence[Mapping[str, Data]]) -> tuple[Live, Open]:
+        """A run as its journal has it, and what was asked for and not yet answered. Raises StoreError, InputError."""
         sealed = Sealed(self._vault, row.run)
         assignment = decode_assignment(sealed.assignment(entries))
         live = self._make(row.run, assignment, bool(row.request.get("test")), row.user, set())
@@ -191,7 +205,11 @@ class Runs:
             live.learn(ended)
             return ended
 
-        open = await replay(live.engine, entries, outcome)
+        return live, await replay(live.engine, entries, outcome)
+
+    async def _resume(self, row: queries.RunRow, entries: Sequence[Mapping[str, Data]]) -> None:
+        """Replay the journal, then do again what was asked for and not yet answered."""
+        live, open = await self._replayed(row, entries)
         self._live[row.run] = live
         effects: list[Effect] = [CancelJob(job) for job in open.cancels]
         for key, effect in open.effects.items():
@@ -215,13 +233,14 @@ class Runs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _make(self, run: RunId, assignment: Assignment, test: bool, user: str, secrets: set[str]) -> _Live:
+    def _make(self, run: RunId, assignment: Assignment, test: bool, user: str, secrets: set[str]) -> Live:
         chunks = assignment.chunks
         engine = Engine(run, chunks, names(chunks), test=test, user=user)
-        return _Live(run, engine, user, Scrubber({*assignment.secrets, *secrets}))
+        return Live(run, engine, user, Scrubber({*assignment.secrets, *secrets}))
 
-    def _drive(self, live: _Live, effects: Sequence[Effect]) -> None:
-        task = asyncio.get_running_loop().create_task(self._loop(live, effects), name=f"run {live.run}")
+    def _drive(self, live: Live, effects: Sequence[Effect], *, written: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._loop(live, effects, written), name=f"run {live.run}")
         self._drivers.add(task)
         task.add_done_callback(self._driven)
 
@@ -232,9 +251,10 @@ class Runs:
                 "%s stopped; it is taken up when the master restarts", task.get_name(), exc_info=task.exception()
             )
 
-    async def _loop(self, live: _Live, effects: Sequence[Effect]) -> None:
-        """Carry out the first effects, then hear events until the run has ended."""
-        await self._write(live, None, time.time(), effects)
+    async def _loop(self, live: Live, effects: Sequence[Effect], written: bool) -> None:
+        """Carry out the first effects (told first unless `written`), then hear events until the run has ended."""
+        if not written:
+            await self._write(live, None, time.time(), effects)
         self._carry_out(live, effects)
         while live.engine.state == "running":
             wake = live.engine.wake
@@ -255,7 +275,7 @@ class Runs:
 
     # --- effects ------------------------------------------------------------------------------------------------
 
-    async def _write(self, live: _Live, event: RunEvent | None, now: float, effects: Sequence[Effect]) -> None:
+    async def _write(self, live: Live, event: RunEvent | None, now: float, effects: Sequence[Effect]) -> None:
         """The journal and the events of the run, in one transaction, before anything is done."""
         tells = [effect for effect in effects if isinstance(effect, Tell)]
         finished = next((effect for effect in effects if isinstance(effect, Finished)), None)
@@ -268,23 +288,33 @@ class Runs:
                 queries.append_journal(tx, live.run, now, values)
             if event is not None:
                 queries.append_journal(tx, live.run, now, journal.entry(event, now))
+            for effect in effects:
+                if isinstance(effect, Announce):
+                    self._announce(tx, live, effect, now)
             for tell in tells:
                 step = live.engine.name(tell.step)
                 data = cast("Mapping[str, Data]", live.scrubber.data(tell.data))
                 tx.event(f"run/{live.run}/step/{step}/{tell.what}", data, now, live.run)
                 queries.append_journal(tx, live.run, now, records.told(step, tell.what, data, now))
             if finished is not None:
-                records.end(tx, live.run, finished.state, now)
+                keep = finished.state != "succeeded" and not live.engine.test
+                records.end(tx, live.run, finished.state, now, keep=keep)
 
         await self._store.write(write)
 
-    def _carry_out(self, live: _Live, effects: Sequence[Effect]) -> None:
+    def _announce(self, tx: Transaction, live: Live, effect: Announce, now: float) -> None:
+        """Tell and keep what a person did to the run; also its state, which that may have changed."""
+        tx.event(f"run/{live.run}/{effect.what}", effect.data, now, live.run)
+        queries.append_journal(tx, live.run, now, records.announced(effect.what, effect.data))
+        queries.run_goes_on(tx, live.run, "paused" if effect.what == "paused" else "running")
+
+    def _carry_out(self, live: Live, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
                 case StartJob(key, _):
                     self._task(live, key, self._job(live, effect, None))
-                case Expand(key, target, kind):
-                    self._task(live, key, self._expanded(live, key, target, kind))
+                case Expand(key, _, _, _):
+                    self._task(live, key, self._expanded(live, effect))
                 case Listen(key, pattern):
                     self._task(live, key, self._listen(live, key, pattern, self._store.last_seq))
                 case StartRunner(key, _):
@@ -298,7 +328,7 @@ class Runs:
                     live.side.add(task)
                     task.add_done_callback(live.side.discard)
 
-    def _task(self, live: _Live, key: Key, work: Awaitable[None]) -> None:
+    def _task(self, live: Live, key: Key, work: Awaitable[None]) -> None:
         async def guarded() -> None:
             try:
                 await work
@@ -318,21 +348,23 @@ class Runs:
         live.tasks[key] = task
         task.add_done_callback(ended)
 
-    async def _job(self, live: _Live, effect: StartJob, known: JobId | None, told: bool = False) -> None:
+    async def _job(self, live: Live, effect: StartJob, known: JobId | None, told: bool = False) -> None:
         """Start the job, or take up the one that is `known`; tell of its start (unless `told`) and of its end."""
         job = known or await self._jobs.start(effect.request)
         if not told:
             await live.inbox.put(JobStarted(effect.key, job))
         await live.inbox.put(JobEnded(effect.key, await self._jobs.wait(job)))
 
-    async def _expanded(self, live: _Live, key: Key, target: str, kind: str) -> None:
-        await live.inbox.put(Expanded(key, tuple(map(str, await self._expand(target, kind)))))
+    async def _expanded(self, live: Live, effect: Expand) -> None:
+        minions = tuple(map(str, await self._expand(effect.target, effect.kind)))
+        domains = tuple(domain_of(self._grains(minion), effect.domain) for minion in minions) if effect.domain else ()
+        await live.inbox.put(Expanded(effect.key, minions, domains))
 
-    async def _listen(self, live: _Live, key: Key, pattern: str, since: int) -> None:
+    async def _listen(self, live: Live, key: Key, pattern: str, since: int) -> None:
         async for event in self._bus.events(pattern, since):
             await live.inbox.put(EventSeen(key, event.tag, event.data))
 
-    async def _runner(self, live: _Live, effect: StartRunner) -> None:
+    async def _runner(self, live: Live, effect: StartRunner) -> None:
         hands = runners.Hands(self._bus, self._accepted, self._present, self._nested(live))
         try:
             ended = await asyncio.wait_for(runners.run(effect.name, effect.kwargs, hands, live.run), effect.timeout)
@@ -340,7 +372,7 @@ class Runs:
             ended = (False, f"{effect.name} was not done within {effect.timeout:g} s", None)
         await live.inbox.put(RunnerEnded(effect.key, *ended))
 
-    def _nested(self, live: _Live) -> runners.Nested:
+    def _nested(self, live: Live) -> runners.Nested:
         async def nested(
             sls: tuple[str, ...], pillar: Mapping[str, Data], test: bool, environment: str
         ) -> tuple[RunId, str]:
@@ -349,7 +381,7 @@ class Runs:
 
         return nested
 
-    async def _cancel_job(self, live: _Live, job: JobId) -> None:
+    async def _cancel_job(self, live: Live, job: JobId) -> None:
         try:
             await self._jobs.cancel(job, live.user)
         except InputError:

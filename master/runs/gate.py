@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -31,16 +31,24 @@ SAMPLE: Final = 60.0
 """Seconds that one sample may take at most: one that hangs is taken anew."""
 
 
+Doubt = Callable[[str, "Data"], str]
+"""Why a minion's value does not do; empty when it does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a gate waits for; `interval` and `timeout` in seconds."""
+    """What a gate waits for: no `doubt` in `samples` samples in a row, and for `hold` seconds on end.
+
+    `interval`, `timeout` and `hold` are in seconds.
+    """
 
     text: str
-    condition: Expression
+    doubt: Doubt
     samples: int = 1
     interval: float = 1.0
     timeout: float = 300.0
     any_minion: bool = False
+    hold: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,6 +66,7 @@ class GateStep:
     _job: JobId | None = None
     _jobs: list[JobId] = field(default_factory=list)
     _held: int = 0
+    _since: float = 0.0
     _reason: str = "no sample yet"
     _values: dict[str, Data] = field(default_factory=dict)
 
@@ -107,19 +116,26 @@ class GateStep:
         """One more sample that held (no reason), or the first of a new row."""
         self._asking = None
         self._held = 0 if reason else self._held + 1
-        if self._held >= self.terms.samples:
-            times = f" in {self.terms.samples} samples" if self.terms.samples > 1 else ""
+        if self._held == 1:
+            self._since = self._taken
+        if self._held >= self.terms.samples and self._taken - self._since >= self.terms.hold:
+            times = f" in {self._held} samples" if self._held > 1 else ""
             self.outcome = StepOutcome(
                 True, f"{self.terms.text}: holds{times}", jobs=tuple(self._jobs), values=self._values
             )
             self.wake = None
             return []
         self.wake = min(self._until, max(now, self._taken + self.terms.interval))
-        told = reason or f"holds, sample {self._held} of {self.terms.samples}"
+        told = reason or self._holding()
         if told == self._reason:
             return []
         self._reason = told
         return [Tell(key.step, "waiting", {"reason": told})]
+
+    def _holding(self) -> str:
+        if self._held < self.terms.samples:
+            return f"holds, sample {self._held} of {self.terms.samples}"
+        return f"holds, and has to for {self.terms.hold:g} s"
 
     def _reasons(self, outcome: JobOutcome) -> list[str]:
         """Why the condition does not hold, for each minion where it does not."""
@@ -128,9 +144,9 @@ class GateStep:
             if ended.state is not JobState.SUCCEEDED:
                 found.append(f"{minion}: {ended.state.value} {ended.reason}".strip())
                 continue
-            measured = _measured(ended.value)
-            if not _holds(self.terms.condition, measured):
-                found.append(f"{minion}: {self.terms.condition.explain(measured)}")
+            doubt = self.terms.doubt(minion, ended.value)
+            if doubt:
+                found.append(f"{minion}: {doubt}")
         return found
 
     def _refused(self, key: Key, error: StackmasterError, now: float) -> list[Effect]:
@@ -150,9 +166,14 @@ class GateStep:
         return [CancelJob(self._job)] if self._job is not None else []
 
 
-def _measured(value: Data) -> Data:
-    """What the condition speaks of: the keys of a mapping; anything else is called `value`."""
-    return value if isinstance(value, Mapping) else {"value": value}
+def unless(condition: Expression) -> Doubt:
+    """The doubt that a condition on the value leaves; a value that is no mapping is called `value`."""
+
+    def doubt(_: str, value: Data) -> str:
+        measured: Data = value if isinstance(value, Mapping) else {"value": value}
+        return "" if _holds(condition, measured) else condition.explain(measured)
+
+    return doubt
 
 
 def _holds(condition: Expression, value: Data) -> bool:

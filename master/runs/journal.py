@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 from master.runs.shapes import (
     Cancelled,
+    Decided,
     EventSeen,
     Expanded,
     JobEnded,
     JobStarted,
     Key,
+    Paused,
     Refused,
+    Resumed,
+    Retried,
     RunEvent,
     RunnerEnded,
+    Skipped,
     Tick,
+    Wish,
 )
 from protocol.errors import NoTargetError, StackmasterError, StoreError
 from protocol.names import JobId
@@ -43,7 +49,7 @@ Stored = RunEvent | EndedJob
 def entry(event: RunEvent, now: float) -> dict[str, Data]:
     """An event, taken in at `now`, as the journal keeps it."""
     kept: dict[str, Data] = {"now": now, "kind": type(event).__name__}
-    if not isinstance(event, Tick | Cancelled):
+    if not isinstance(event, Tick | Wish):
         kept["key"] = list(event.key)
     match event:
         case JobStarted(_, job):
@@ -52,14 +58,22 @@ def entry(event: RunEvent, now: float) -> dict[str, Data]:
             kept["job"] = outcome.job
         case Refused(_, error):
             kept |= {"nobody": isinstance(error, NoTargetError), "message": error.message, "help": error.help}
-        case Expanded(_, minions):
-            kept["minions"] = list(minions)
+        case Expanded(_, minions, domains):
+            kept |= {"minions": list(minions), "domains": list(domains)}
         case EventSeen(_, tag, data):
             kept |= {"tag": tag, "data": data}
         case RunnerEnded(_, result, comment, value):
             kept |= {"result": result, "comment": comment, "value": value}
-        case Cancelled(user):
+        case Decided(_, user, granted, comment):
+            kept |= {"user": user, "granted": granted, "comment": comment}
+        case Cancelled(user, force):
+            kept |= {"user": user, "force": force}
+        case Paused(user) | Resumed(user):
             kept["user"] = user
+        case Skipped(user, step):
+            kept |= {"user": user, "step": step}
+        case Retried(user, failed):
+            kept |= {"user": user, "failed": failed}
     return kept
 
 
@@ -71,11 +85,27 @@ def read(kept: Mapping[str, Data]) -> tuple[float, Stored]:
         kind = fields["kind"]
         if kind == "Tick":
             return now, Tick()
-        if kind == "Cancelled":
-            return now, Cancelled(fields["user"])
+        if "key" not in fields:
+            return now, _wish(kind, fields)
         return now, _keyed(kind, Key(*cast(Sequence[int], fields["key"])), fields)
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the journal of a run is damaged: {error!r}") from None
+
+
+def _wish(kind: str, fields: Mapping[str, Any]) -> Wish:
+    user = fields["user"]
+    match kind:
+        case "Cancelled":
+            return Cancelled(user, fields.get("force") is True)
+        case "Paused":
+            return Paused(user)
+        case "Resumed":
+            return Resumed(user)
+        case "Skipped":
+            return Skipped(user, int(fields["step"]))
+        case "Retried":
+            return Retried(user, fields["failed"] is True)
+    raise ValueError(kind)
 
 
 def _keyed(kind: str, key: Key, fields: Mapping[str, Any]) -> Stored:
@@ -88,9 +118,11 @@ def _keyed(kind: str, key: Key, fields: Mapping[str, Any]) -> Stored:
             error = NoTargetError if fields["nobody"] else StackmasterError
             return Refused(key, error(fields["message"], help=fields["help"]))
         case "Expanded":
-            return Expanded(key, tuple(fields["minions"]))
+            return Expanded(key, tuple(fields["minions"]), tuple(fields.get("domains") or ()))
         case "EventSeen":
             return EventSeen(key, fields["tag"], fields["data"])
         case "RunnerEnded":
             return RunnerEnded(key, fields["result"], fields["comment"], fields["value"])
+        case "Decided":
+            return Decided(key, fields["user"], fields["granted"] is True, fields["comment"])
     raise ValueError(kind)

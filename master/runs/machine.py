@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from master.jobs import JobRequest
+from master.jobs import JobRequest, MinionOutcome
 from master.runs.shapes import Effect, Key, StartJob, StepEvent, StepOutcome
 from protocol.results import Foretold
 
@@ -41,7 +41,9 @@ class Setting:
     """What a machine must know of its run.
 
     `key` gives a new key for an effect of this step. `test` is a dry run, `pending` that an earlier step of it
-    foretells changes, and `foretold` which ones, by minion. `cause` (run and step) and `user` go into each job.
+    foretells changes, and `foretold` which ones, by minion. `cause` (run and step) and `user` go into each job. While
+    `paused` no further minion of a batch begins. `done` are the minions on which an earlier attempt of the run
+    succeeded and that are not asked again. `was` is what a gate compares with, by minion.
     """
 
     key: Callable[[], Key]
@@ -50,6 +52,9 @@ class Setting:
     foretold: Mapping[str, tuple[Foretold, ...]]
     user: str
     cause: str
+    paused: Callable[[], bool] = lambda: False
+    done: Mapping[str, MinionOutcome] = field(default_factory=dict)
+    was: Mapping[str, Data] = field(default_factory=dict)
 
     def start(self, key: Key, request: JobRequest) -> StartJob:
         """The effect that starts a job, whose cause names the run, the step and the effect."""

@@ -33,14 +33,26 @@ def events(entries: Sequence[Mapping[str, Data]]) -> Iterator[tuple[float, journ
     return (journal.read(entry) for entry in entries if "kind" in entry)
 
 
-def end(tx: Transaction, run: RunId, state: str, now: float) -> None:
-    """The run is over: told and stored; what it was made of may hold secrets and goes."""
+def announced(what: str, data: Mapping[str, Data]) -> dict[str, Data]:
+    """What a person did to the run."""
+    return {"what": what, "data": data}
+
+
+def attempts(entries: Sequence[Mapping[str, Data]]) -> int:
+    """How often a run was begun: 1, and once more for each retry."""
+    return 1 + sum(entry.get("what") == "retried" for entry in entries)
+
+
+def end(tx: Transaction, run: RunId, state: str, now: float, *, keep: bool = False) -> None:
+    """The run is over: told and stored. What it was made of may hold secrets and goes, unless a retry may need it."""
     entries = [(number, entry) for number, _, entry in queries.journal(tx, run)]
     steps = _latest(entry for _, entry in entries)
     told = {step: {"result": news.get("result"), "comment": news.get("comment", "")} for step, news in steps.items()}
-    tx.event(f"run/{run}/ended", {"state": state, "steps": cast("Data", told)}, now, run)
+    attempt = attempts([entry for _, entry in entries])
+    tx.event(f"run/{run}/ended", {"state": state, "steps": cast("Data", told), "attempt": attempt}, now, run)
     queries.end_run(tx, run, state, now)
-    queries.forget_journal(tx, run, [number for number, entry in entries if entry.get("what") in SEALED])
+    if not keep:
+        queries.forget_journal(tx, run, [number for number, entry in entries if entry.get("what") in SEALED])
 
 
 def broken(tx: Transaction, row: RunRow, error: StackmasterError, now: float) -> None:
@@ -73,17 +85,27 @@ def shown(row: RunRow, entries: Sequence[Mapping[str, Data]]) -> dict[str, Data]
         steps.append({"state": "waiting", **step, **latest.pop(str(step["id"]), {})})
     steps += [{"id": id, **news} for id, news in latest.items()]
     reason = next((entry["reason"] for entry in entries if entry.get("what") == "broken"), "")
-    return {**summary(row), "environment": row.request.get("environment"), "steps": steps, "reason": reason}
+    return {
+        **summary(row), "environment": row.request.get("environment"), "steps": steps, "reason": reason,
+        "attempt": attempts(entries),
+    }  # fmt: skip
 
 
 def _latest(entries: Iterator[Mapping[str, Data]]) -> dict[str, dict[str, Data]]:
     """What was last told of each step; `state` is running, or how it ended."""
     latest: dict[str, dict[str, Data]] = {}
     for entry in entries:
+        if entry.get("what") == "retried":
+            again = cast("Mapping[str, Any]", entry["data"])["steps"]
+            for step in again:
+                latest.pop(str(step), None)
         if entry.get("what") != "told":
             continue
         news = latest.setdefault(str(entry["step"]), {})
         data = cast("Mapping[str, Data]", entry["data"])
+        if entry["state"] in ("baseline", "decided"):
+            news[str(entry["state"])] = data
+            continue
         news.update(data)
         if entry["state"] == "ended":
             news["state"] = "ended"

@@ -11,7 +11,6 @@ from master.runs import journal, records
 from master.runs.engine import Engine
 from master.runs.shapes import (
     CancelJob,
-    Cancelled,
     CancelRunner,
     Effect,
     EventSeen,
@@ -25,6 +24,7 @@ from master.runs.shapes import (
     StartRunner,
     Tick,
     Unlisten,
+    Wish,
 )
 from protocol.names import JobId
 
@@ -47,7 +47,7 @@ class Open:
         """An event of the journal."""
         if isinstance(event, JobStarted):
             self.started[event.key] = event.job
-        elif not isinstance(event, Tick | Cancelled | EventSeen):
+        elif not isinstance(event, Tick | Wish | EventSeen):
             self.effects.pop(event.key, None)
 
     def note(self, effects: Sequence[Effect]) -> None:
@@ -72,4 +72,5 @@ async def replay(engine: Engine, entries: Sequence[Mapping[str, Data]], outcome:
         open.answered(event)
         open.note(engine.handle(event, now))
     engine.replaying(False)
+    open.effects = {key: effect for key, effect in open.effects.items() if engine.waits_for(key)}
     return open

@@ -1,4 +1,4 @@
-"""What a run's journal keeps sealed until the run ends: the assignment it is made of, and what steps gave in secret."""
+"""What a run's journal keeps sealed: the assignment it is made of, and what steps gave in secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from protocol.data import Data
 
 SEALED = frozenset({"assignment", "values"})
-"""The entries that go when the run ends."""
+"""The entries that go when the run has succeeded, or cannot be retried."""
 
 
 class Sealed:

@@ -53,10 +53,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """The minions that an Expand means, sorted; empty when it means nobody."""
+    """The minions that an Expand means, sorted; empty when it means nobody. `domains` are their failure domains, in
+    the same order; "" where a minion has no such grain. Empty when none were asked for."""
 
     key: Key
     minions: tuple[str, ...]
+    domains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,57 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A person wants the run to stop."""
+    """A person wants the run to stop; with `force` its cleanup too."""
+
+    user: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A person wants nothing more to begin."""
 
     user: str
 
 
-StepEvent = JobStarted | JobEnded | Refused | Expanded | EventSeen | RunnerEnded | Tick
-RunEvent = StepEvent | Cancelled
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A person lets a paused run go on."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A person wants the step at a position to count as done."""
+
+    user: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A person wants what failed of an ended run done again; with `failed` only on the minions that failed."""
+
+    user: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A person approved of what waits for it, or denied it."""
+
+    key: Key
+    user: str
+    granted: bool
+    comment: str = ""
+
+
+StepEvent = JobStarted | JobEnded | Refused | Expanded | EventSeen | RunnerEnded | Tick | Decided
+Wish = Cancelled | Paused | Resumed | Skipped | Retried
+"""What persons want of a run as a whole."""
+
+RunEvent = StepEvent | Wish
 
 # --- effects: what to do --------------------------------------------------------------------------------------
 
@@ -113,11 +159,12 @@ class CancelJob:
 
 @dataclass(frozen=True, slots=True)
 class Expand:
-    """Say whom a target means; answered by Expanded or Refused."""
+    """Say whom a target means; answered by Expanded or Refused. With `domain` also each one's value of that grain."""
 
     key: Key
     target: str
     kind: str
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +202,18 @@ class CancelRunner:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Tell what became of a step: `what` is started, waiting or ended; `data` as in the event of that name."""
+    """Tell what became of a step: `what` is the last part of the event's tag, `data` its data."""
 
     step: int
-    what: Literal["started", "waiting", "ended"]
+    what: Literal["started", "waiting", "ended", "baseline", "decided"]
+    data: Mapping[str, Data]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell what a person did to the run."""
+
+    what: Literal["paused", "resumed", "cancelling", "retried"]
     data: Mapping[str, Data]
 
 
@@ -169,7 +224,7 @@ class Finished:
     state: RunState
 
 
-Effect = StartJob | CancelJob | Expand | Listen | Unlisten | StartRunner | CancelRunner | Tell | Finished
+Effect = StartJob | CancelJob | Expand | Listen | Unlisten | StartRunner | CancelRunner | Tell | Announce | Finished
 
 # --- how a step ended -----------------------------------------------------------------------------------------
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from master.jobs import JobRequest, MinionOutcome
-from master.runs.gate import GateStep, Terms
-from master.runs.jobstep import JobStep, check_size
+from master.runs.approval import PATIENCE, ApprovalStep
+from master.runs.backoff import check_retry
+from master.runs.baseline import baseline
+from master.runs.batches import Batches, batches_of, check_size
+from master.runs.course import check_course
+from master.runs.gate import Doubt, GateStep, Terms, unless
+from master.runs.jobstep import JobStep
 from master.runs.machine import Machine, Setting, number, target_of, texts
 from master.runs.shapes import Effect, StepEvent, StepOutcome
 from master.runs.verdicts import changes, expectations, judge
@@ -35,7 +40,9 @@ RUNNERS: Final[Mapping[str, tuple[str, ...]]] = {
 """The closed set of runners and their arguments."""
 
 _ALIASES: Final = {"state.orch": "state.orchestrate", "state.sls": "state.orchestrate"}
-_OPTIONS: Final = frozenset({"failhard", "parallel", "order", "retry", "aggregate", "no_log", "saltenv", "timeout"})
+_OPTIONS: Final = frozenset(
+    {"failhard", "parallel", "order", "retry", "aggregate", "no_log", "saltenv", "timeout", "cleanup", "on_failure"}
+)
 
 
 @dataclass(slots=True)
@@ -58,11 +65,12 @@ class Ended:
         return []
 
 
-def check(chunks: Iterable[Chunk]) -> None:
+def check(chunks: Sequence[Chunk]) -> None:
     """Check of every step what can be checked before anything is done. Raises SlsError with its place."""
     for chunk in chunks:
         try:
             _check(chunk)
+            check_course(chunks, chunk)
         except InputError as error:
             where = Where(chunk.file or chunk.sls, chunk.line, step=chunk.id)
             raise SlsError(error.message, where=where, help=error.help) from None
@@ -77,12 +85,24 @@ def _check(chunk: Chunk) -> None:
     elif chunk.function == "gate.until":
         registry.find_function(str(chunk.args.get("function")))
         expression.parse(_condition(chunk.args))
+    elif chunk.function == "gate.baseline":
+        registry.find_function(str(chunk.args.get("function")))
+        baseline(chunk.args)
+        _check_known_at_once(chunk)
     elif chunk.function == "salt.runner":
         runner(chunk.name, chunk.args)
     elif chunk.function == "salt.parallel_runners":
         parallel(chunk.args)
-    for what in ("batch", "subset"):
-        check_size(what, chunk.args.get(what))
+    check_retry(chunk.options.get("retry"))
+    check_size("subset", chunk.args.get("subset"))
+    batches_of(chunk.args)
+
+
+def _check_known_at_once(chunk: Chunk) -> None:
+    """The arguments of a baseline are needed before any step has given anything."""
+    if "${steps." in repr(dict(chunk.args)):
+        help = "its values are taken when the run begins; name target and arguments as they are"
+        raise ArgumentError("a gate.baseline cannot use what steps gave", help=help)
 
 
 def machine(chunk: Chunk, args: Mapping[str, Data], setting: Setting) -> Machine:
@@ -91,9 +111,11 @@ def machine(chunk: Chunk, args: Mapping[str, Data], setting: Setting) -> Machine
         "salt.state": _state,
         "salt.function": _function,
         "salt.wait_for_event": _event,
-        "salt.runner": lambda chunk, args, setting: _runners({"": runner(chunk.name, args)}, setting),
-        "salt.parallel_runners": lambda chunk, args, setting: _runners(parallel(args), setting),
+        "salt.runner": lambda chunk, args, setting: _runners(chunk, {"": runner(chunk.name, args)}, setting),
+        "salt.parallel_runners": lambda chunk, args, setting: _runners(chunk, parallel(args), setting),
         "gate.until": lambda chunk, args, setting: _gate(args, setting),
+        "gate.baseline": lambda chunk, args, setting: _baseline(args, setting),
+        "approve.wait": _approval,
     }
     build = builders.get(chunk.function)
     if build is None:
@@ -126,9 +148,13 @@ def _state(chunk: Chunk, args: Mapping[str, Data], setting: Setting) -> Machine:
         return StepOutcome(good, comment, found, values=_of(minions))
 
     return JobStep(
-        setting, request, expected, conclude, check_size("batch", args.get("batch")) if not setting.test else None,
-        check_size("subset", args.get("subset")),
-    )  # fmt: skip
+        setting, request, expected, conclude, _batches(args, setting), check_size("subset", args.get("subset"))
+    )
+
+
+def _batches(args: Mapping[str, Data], setting: Setting) -> Batches | None:
+    """The batches of a step; a dry run needs none."""
+    return None if setting.test else batches_of(args)
 
 
 def _of(minions: Mapping[str, MinionOutcome]) -> dict[str, Data]:
@@ -158,8 +184,7 @@ def _function(chunk: Chunk, args: Mapping[str, Data], setting: Setting) -> Machi
         values = {minion: ended.value for minion, ended in minions.items() if ended.state is JobState.SUCCEEDED}
         return StepOutcome(good, comment, () if reads or not values else (run,), values=values)
 
-    window = None if setting.test else check_size("batch", args.get("batch"))
-    return JobStep(setting, request, expected, conclude, window)
+    return JobStep(setting, request, expected, conclude, _batches(args, setting))
 
 
 def forgiven(chunk: Chunk, setting: Setting, outcome: StepOutcome) -> StepOutcome:
@@ -175,19 +200,46 @@ def forgiven(chunk: Chunk, setting: Setting, outcome: StepOutcome) -> StepOutcom
 
 def _gate(args: Mapping[str, Data], setting: Setting) -> Machine:
     text = _condition(args)
-    terms = Terms(
+    return _gated(args, setting, _terms(args, text, unless(expression.parse(text))), f"would wait until {text}")
+
+
+def _baseline(args: Mapping[str, Data], setting: Setting) -> Machine:
+    compared = baseline(args)
+
+    def doubt(minion: str, value: Data) -> str:
+        if minion not in setting.was:
+            return "it was not there when the run began"
+        return compared.culprits(setting.was[minion], value)
+
+    told = f"would wait until no worse than when the run began: {compared.text}"
+    return _gated(args, setting, _terms(args, f"no worse than when the run began: {compared.text}", doubt), told)
+
+
+def _gated(args: Mapping[str, Data], setting: Setting, terms: Terms, told: str) -> Machine:
+    request = setting.call(args, str(args.get("function")), terms.timeout)
+    if setting.test:
+        return Ended(StepOutcome(None, f"{told} ({terms.timeout:g} s at most)", values=None))
+    return GateStep(setting, request, terms)
+
+
+def _terms(args: Mapping[str, Data], text: str, doubt: Doubt) -> Terms:
+    return Terms(
         text,
-        expression.parse(text),
+        doubt,
         samples=max(1, int(number(args.get("samples"), 1))),
         interval=max(0.05, number(args.get("interval"), 1.0)),
         timeout=number(args.get("timeout"), 300.0),
         any_minion=args.get("any_minion") is True,
+        hold=max(0.0, number(args.get("hold"), 0.0)),
     )
-    request = setting.call(args, str(args.get("function")), terms.timeout)
+
+
+def _approval(chunk: Chunk, args: Mapping[str, Data], setting: Setting) -> Machine:
+    message, timeout = str(args.get("message") or chunk.id), number(args.get("timeout"), PATIENCE)
     if setting.test:
-        comment = f"would wait until {text} ({terms.timeout:g} s at most)"
+        comment = f"would wait for approval: {message} ({timeout:g} s at most)"
         return Ended(StepOutcome(None, comment, values=None))
-    return GateStep(setting, request, terms)
+    return ApprovalStep(setting, message, texts(args.get("by")), timeout)
 
 
 def _condition(args: Mapping[str, Data]) -> str:
@@ -206,12 +258,12 @@ def _event(chunk: Chunk, args: Mapping[str, Data], setting: Setting) -> Machine:
     return EventStep(setting, chunk.name, ids, str(args.get("event_id") or "id"), timeout)
 
 
-def _runners(runners: Mapping[str, Runner], setting: Setting) -> Machine:
+def _runners(chunk: Chunk, runners: Mapping[str, Runner], setting: Setting) -> Machine:
     if setting.test:
         names = ", ".join(one.name for one in runners.values())
         found = tuple(Change("run", one.name) for one in runners.values())
         return Ended(StepOutcome(None, f"would run {names} on the master", found, values=None))
-    return RunnerStep(setting, runners, JOB_TIMEOUT)
+    return RunnerStep(setting, runners, number(chunk.options.get("timeout"), JOB_TIMEOUT))
 
 
 def runner(name: str, args: Mapping[str, Data]) -> Runner:

@@ -10,6 +10,7 @@ from master.jobs import JobOutcome, JobRequest, MinionOutcome
 from master.runs.engine import Engine
 from master.runs.naming import names
 from master.runs.shapes import (
+    Announce,
     CancelJob,
     Effect,
     Expand,
@@ -57,12 +58,14 @@ class Bench:
     answer: Callable[[JobRequest], Mapping[str, MinionOutcome] | StackmasterError]
     minions: tuple[str, ...] = ("m1", "m2", "m3")
     test: bool = False
+    domains: Mapping[str, str] = field(default_factory=dict)
     now: float = 1000.0
     requests: list[JobRequest] = field(default_factory=list)
     open: dict[Key, StartJob] = field(default_factory=dict)
     tells: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     cancelled: list[JobId] = field(default_factory=list)
     others: list[Effect] = field(default_factory=list)
+    said: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     state: str = "running"
 
     def __post_init__(self) -> None:
@@ -81,12 +84,17 @@ class Bench:
                     self.requests.append(request)
                     self.open[key] = effect
                     self.hear(JobStarted(key, JobId(f"job{key.number}")))
-                case Expand(key, target, _):
-                    self.hear(Expanded(key, self.minions if target == "*" else tuple(target.split(","))))
+                case Expand(key, target, _, domain):
+                    minions = self.minions if target == "*" else tuple(target.split(","))
+                    domains = tuple(self.domains.get(minion, "") for minion in minions) if domain else ()
+                    self.hear(Expanded(key, minions, domains))
                 case Tell(step, what, data):
                     self.tells.append((self.engine.name(step), what, data))
                 case CancelJob(job):
                     self.cancelled.append(job)
+                case Announce(what, data):
+                    self.said.append((what, data))
+                    self.state = "running" if what == "retried" else self.state
                 case Finished(state):
                     self.state = state
                 case _:

@@ -87,7 +87,7 @@ class House:
     def made(self, store: Store | None = None) -> Runs:
         return Runs(
             cast(Jobs, self.jobs), self.bus, store or self.store, self.compile, self.expand, self.vault,
-            accepted=lambda: ["m1", "m2"], present=lambda: ["m1"],
+            accepted=lambda: ["m1", "m2"], present=lambda: ["m1"], grains=lambda id: {"rack": f"r-{id}"},
         )  # fmt: skip
 
     async def compile(self, sls: tuple[str, ...], pillar: Mapping[str, Any], environment: str) -> Assignment:
