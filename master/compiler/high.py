@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from master.compiler.several import raise_all
-from master.compiler.words import REFERENCES, WORDS
+from master.compiler.words import REFERENCES, REQUISITES_IN, WORDS
 from master.compiler.yaml import List, Map, line_of
 from protocol.errors import SlsError, Where
+
+_GATHERED = frozenset({*REQUISITES_IN, "use", "use_in"} - {"listen_in"})
+"""References for others, of which several lists count together."""
 
 Place = Callable[[int], Where]
 """From a line of the rendered text to the place in the template that an error names."""
@@ -33,6 +36,7 @@ class Reference:
     module: str
     value: str
     where: Where
+    bare: bool = False
 
     def __str__(self) -> str:
         return self.value if self.module == "id" else f"{self.module}: {self.value}"
@@ -42,7 +46,8 @@ class Reference:
 class Declaration:
     """One state under one id. `fun` is empty only in an `extend` that leaves the function as it is.
 
-    `given` are its `_in` forms and `use`, once they have become requisites and arguments of others.
+    `given` are its `_in` forms and `use`, once they have become requisites and arguments of others; `kinds` are those
+    of the lists of references that are written, also of empty ones.
     """
 
     id: str
@@ -56,6 +61,7 @@ class Declaration:
     order: int | None = None
     included_from: list[str] = field(default_factory=list)
     given: list[Reference] = field(default_factory=list)
+    kinds: dict[str, None] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -187,12 +193,13 @@ class Reader:
             message = f"the id {identifier!r} is {kind}, and an id must be a string"
             raise self._error(message, holder, identifier, "quote it")
         if isinstance(body, str):
-            module, _, function = body.partition(".")
+            module, _, rest = body.partition(".")
+            function = rest.partition(".")[0]
             if not function:
                 help = f"write '{module}.<function>', as in 'pkg.installed'"
                 raise self._error(f"the id {identifier!r} names no function of {body!r}", holder, identifier, help)
             return [self._declaration(identifier, module, function, self._place(line_of(holder, identifier)))]
-        if not isinstance(body, Map) or not body:
+        if not isinstance(body, Map):
             raise self._error(self._shape(identifier, body), holder, identifier, "write:  id:\n    pkg.installed: []")
         found: dict[str, Declaration] = {}
         for key, value in body.items():
@@ -208,14 +215,15 @@ class Reader:
         return sorted(found.values(), key=lambda declaration: declaration.state in dotted)
 
     def _shape(self, identifier: str, body: Any) -> str:
-        if body is None or body == {}:
+        if body is None:
             return f"the id {identifier!r} declares nothing"
         if isinstance(body, list):
             return f"the id {identifier!r} holds a list, and must hold a mapping of states"
         return f"the id {identifier!r} must hold a mapping of states, not {str(body)!r}"
 
     def _state(self, identifier: str, body: Map, key: Any, value: Any, extending: bool) -> Declaration:
-        module, _, function = str(key).partition(".")
+        module, _, rest = str(key).partition(".")
+        function = rest.partition(".")[0]
         if not isinstance(key, str) or not module:
             raise self._error(f"the id {identifier!r} holds {key!r}, which is no state", body, key)
         if key in REFERENCES:
@@ -253,12 +261,21 @@ class Reader:
             ((key, value),) = item.items()
             self.add(declaration, key, value, item, self._place(line_of(item, key)))
         elif isinstance(item, Map) and len(item) > 1:
-            names = ", ".join(map(repr, item))
-            message = f"{declaration.state} in the id {declaration.id!r} has {names} in one item of its list"
-            raise self._error(message, items, index, "put '- ' before each of them")
+            self._several(declaration, items, index, item)
         else:
             message = f"{item!r} in the id {declaration.id!r} is no argument"
             raise self._error(message, items, index, "write '- name: value'")
+
+    def _several(self, declaration: Declaration, items: List, index: int, item: Map) -> None:
+        """Arguments without a '- ' of their own: Salt takes them, save behind a requisite, and an `order` not first."""
+        first = next(iter(item))
+        if first in REFERENCES:
+            names = ", ".join(map(repr, item))
+            message = f"{declaration.state} in the id {declaration.id!r} has {names} in one item of its list"
+            raise self._error(message, items, index, "put '- ' before each of them")
+        for key, value in item.items():
+            if key != "order" or key == first:
+                self.add(declaration, key, value, item, self._place(line_of(item, key)))
 
     def _function(self, declaration: Declaration, items: List, index: int, word: str) -> None:
         if any(mark in word for mark in " :"):
@@ -275,7 +292,11 @@ class Reader:
             message = f"the argument {key!r} of {declaration.state} in the id {declaration.id!r} is not a string"
             raise SlsError(message, where=where)
         if key in REFERENCES:
-            declaration.references += self._references(declaration, key, value, where)
+            found = self._references(declaration, key, value, where)
+            if key not in _GATHERED:  # of two lists of one kind the second counts, as on Salt
+                declaration.references = [kept for kept in declaration.references if kept.kind != key]
+            declaration.references += found
+            declaration.kinds[key] = None
         elif key != "state" and not key.startswith("__"):
             declaration.arguments.append(Argument(key, value, where))
 
@@ -287,7 +308,7 @@ class Reader:
         for index, item in enumerate(value):
             place = self._place(line_of(value, index)) if isinstance(value, List) else where
             if isinstance(item, str):
-                found.append(Reference(kind, "id", item, place))
+                found.append(Reference(kind, "id", item, place, bare=True))
                 continue
             if not isinstance(item, dict) or len(item) != 1:
                 message = f"an item of {kind!r} in the id {declaration.id!r} must be 'module: id' or an id"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -127,17 +127,20 @@ def _low(low: Low, acts: bool, settler: Settler) -> dict[str, Data]:
         shown["__sls_included_from__"] = list(declaration.included_from)
     for name, argument in low.arguments.items():
         shown[name] = settler.value(argument.value, name, argument.where)
-    shown |= _references([*low.references, *low.also], acts)
+    shown |= _references([*low.references, *low.also], declaration.kinds, acts)
     order = low.order
     return {**shown, "order": int(order) if order == int(order) else order, "fun": declaration.fun}
 
 
-def _references(references: Sequence[Reference], acts: bool) -> dict[str, list[Any]]:
+def _references(references: Sequence[Reference], kinds: Iterable[str], acts: bool) -> dict[str, list[Any]]:
     """Requisites by kind as they are written; those of a state without a watch function under what they become."""
     found: dict[str, list[Any]] = {}
     turned: dict[str, list[Any]] = {}
+    for kind in kinds:
+        empty = kind if acts else WITHOUT_WATCH.get(kind, kind)
+        found.setdefault(empty, [])
     for reference in references:
-        written = reference.value if reference.module == "id" else {reference.module: reference.value}
+        written = reference.value if reference.bare else {reference.module: reference.value}
         kind = reference.kind if acts else WITHOUT_WATCH.get(reference.kind, reference.kind)
         (found if kind == reference.kind else turned).setdefault(kind, []).append(written)
     for kind, items in turned.items():

@@ -32,6 +32,14 @@ def applied(case: Mapping[str, Any]) -> dict[str, Any]:
     return {"return": {step["tag"]: _result(step) for step in steps}, "low_order": order}
 
 
+def compiled(files: Mapping[str, str], *sls: str) -> dict[str, Any]:
+    """The document of `compile --output json` for a state tree."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as name:
+        document = run("compile", *_place(Path(name), files), "-o", "json", *sls).document
+    assert document is not None
+    return document
+
+
 class Ran:
     """One command that ended: its document on standard output (None when it printed none) and its words."""
 

@@ -43,7 +43,7 @@ def test_every_form_of_a_declaration_is_read(tmp_path: Path, text: str) -> None:
         ("a:\n  test: []\n", 2, "no function is declared for 'test'"),
         ("a:\n  test.nop:\n    - nop\n", 3, "two functions"),
         ("a:\n  test.nop:\n    - name b\n", 3, "is a ':' or a space behind it missing"),
-        ("a:\n  test.nop:\n    - name: b\n      order: 1\n", 3, "'name', 'order' in one item"),
+        ("a:\n  test.nop:\n    - require: [b]\n      order: 1\n", 3, "'require', 'order' in one item"),
         ("a:\n  test.nop:\n    - 5\n", 3, "5 in the id 'a' is no argument"),
         ("a:\n  test.nop: []\n  test.fail_without_changes: []\n", 3, "declares 'test' twice"),
         ("a:\n  test.nop: []\n  require:\n    - test: b\n", 3, "in the place of a state (indent it below a state"),
