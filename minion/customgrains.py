@@ -118,11 +118,12 @@ class CustomGrains:
 
     def _gather(self, custom: Custom, grains: Mapping[str, Data]) -> None:
         from states.custom.grains import gather
+        from states.engine import apply
 
         kept = {file.ref.digest: store.content(self._state_dir, file) for file in custom.files}
         context = Context(
             self._minion, grains, root=self._root, state_dir=self._state_dir, deadline=PATIENCE,
             blob_path=lambda ref: kept[ref.digest],
         )  # fmt: skip
-        found = gather(custom, context)
+        found = gather(custom, context, apply)
         write_private(self._file, codec.pack({"grains": found.grains, "problems": list(found.problems)}))

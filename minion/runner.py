@@ -195,6 +195,7 @@ def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber
         done=task.done,
         raise_event=raise_event,
         habits=habits,
+        load=_custom,
     )
     failed = sum(result.result is False for result in results)
     if failed:
@@ -238,7 +239,8 @@ def quick(function: str) -> bool:
 
 
 def _custom(custom: Custom, context: Context) -> Loader:
-    """The code of the tree that came with a call; the job's own process loads it, nobody else."""
+    """The code of the tree that came with a job; the job's own process loads it, nobody else."""
     from states.custom.loader import load
+    from states.engine import apply
 
-    return load(custom, context)
+    return load(custom, context, apply)

@@ -9,11 +9,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from protocol.assignment import Assignment, Chunk
+from protocol.assignment import Assignment, Chunk, Custom
 from protocol.data import Data
+from protocol.errors import StateError
 from protocol.requisites import Decision, Fail, Pretest, Skip, Walk, not_called
 from protocol.results import Change, Foretold, Progress, StepEnded, StepResult, StepStarted
 from protocol.secrets import MASK
+from states import declarations
 from states.calling import Calling, Habits, Outcome, shown
 from states.context import Context
 from states.host.grains import gather
@@ -25,12 +27,18 @@ NOTHING_DONE: Final[Mapping[int, StepResult]] = MappingProxyType({})
 Emit = Callable[[Progress], None]
 Raise = Callable[[str, Mapping[str, Data]], None]
 """Takes the event of a state that has ended: the end of its tag, and its data, without secrets."""
+Load = Callable[[Custom, Context], declarations.Custom]
+"""Gives the own code of the state tree that an assignment brought, for the context of its states. Raises StateError."""
 
 _Running = dict["concurrent.futures.Future[tuple[Outcome, int]]", tuple[int, Chunk, float]]
 
 
 def _nobody(_name: str, _data: Mapping[str, Data]) -> None:
     """Nobody takes events."""
+
+
+def _no_code(_custom: Custom, _context: Context) -> declarations.Custom:
+    raise StateError("the tree's own code cannot be loaded here", help="give `apply` what loads it")
 
 
 def apply(
@@ -44,6 +52,7 @@ def apply(
     wait: Callable[[float], None] = time.sleep,
     raise_event: Raise = _nobody,
     habits: Habits | None = None,
+    load: Load = _no_code,
 ) -> list[StepResult]:
     """Make the host what `assignment` says (with `test`: only foretell) and give all results as they were finished.
 
@@ -51,13 +60,11 @@ def apply(
     `foretold` is what earlier steps of the same dry run promise: it is not told again.
     `done` holds results by position from an earlier life of the same job: these chunks are not called again.
     `wait` sleeps between the attempts of a `retry`. `raise_event` takes what `fire_event` asks for; `habits` are the
-    host's own. Whatever a state raises becomes its result; what `emit` raises
-    comes through.
+    host's own; `load` gives the tree's own code, when the assignment brought some. Whatever a state raises becomes
+    its result; what `emit` raises comes through, and what `load` raises.
     """
     context = replace(context, test=test, made={promise.subject for promise in foretold if promise.kind == "create"})
     if assignment.custom is not None:
-        from states.custom.loader import load
-
         context.custom = load(assignment.custom, context)
     calling = Calling(context, wait, frozenset(foretold), habits or Habits())
     return _Engine(assignment, context, calling, emit, raise_event, habits or Habits()).run(done)

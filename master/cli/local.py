@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from master.compiler.here import Here
     from master.compiler.lowstate import LowState
     from master.compiler.request import Compiled, CompilerOptions, Request, Roots
+    from protocol.assignment import Custom
     from protocol.data import Data
+    from states.context import Context
+    from states.custom.loader import Loader
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -224,8 +227,16 @@ def _carry_out(compiled: Compiled, place: Place, folder: Path, teller: _Teller, 
         minion=place.id, grains=_grains(place), root=place.root or Path("/"), state_dir=state_dir,
         blob_path=blobs,
     )  # fmt: skip
-    results = apply(compiled.assignment, context, emit, test=test)
+    results = apply(compiled.assignment, context, emit, test=test, load=_own_code)
     return "failed" if any(result.result is False for result in results) else "succeeded"
+
+
+def _own_code(custom: Custom, context: Context) -> Loader:
+    """The tree's own code, for the context of its states."""
+    from states.custom.loader import load
+    from states.engine import apply
+
+    return load(custom, context, apply)
 
 
 def _contents(compiled: Compiled, folder: Path) -> Callable[..., Path]:

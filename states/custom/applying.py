@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from protocol.assignment import Assignment, Chunk
 from states.custom import outcome
-
-if TYPE_CHECKING:
-    from states.custom.loader import Loader
+from states.custom.tree import Tree
 
 
-def apply_state(loader: Loader, name: str, subject: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def apply_state(tree: Tree, name: str, subject: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Apply one state of ours within the job (in a dry run: foretell it), and give Salt's mapping of its result."""
-    from states.engine import apply
-
-    context = loader.context
+    context = tree.context
     family, _, function = name.partition(".")
     args = {key: outcome.plain(value) for key, value in kwargs.items() if not key.startswith("__")}
     test = context.test or bool(args.pop("test", False))
     chunk = Chunk(family, function, subject, subject, "", args=args, sources=context.sources)
-    results = apply(Assignment(context.minion, (chunk,)), context, lambda _progress: None, test=test)
+    results = tree.apply(Assignment(context.minion, (chunk,)), context, lambda _progress: None, test=test)
     return outcome.salt_result(results[0])

@@ -14,6 +14,7 @@ from protocol.errors import StackmasterError
 from states.context import Context
 from states.custom import outcome
 from states.custom.loader import Loader
+from states.custom.tree import Apply
 
 MOST: Final = 256 * 1024
 """Bytes of all grains of the tree together."""
@@ -27,9 +28,9 @@ class Gathered:
     problems: list[str] = field(default_factory=list)
 
 
-def gather(custom: Custom, context: Context) -> Gathered:
-    """Run every function of `_grains`; one that fails takes nothing from the others."""
-    loader = Loader(custom, context)
+def gather(custom: Custom, context: Context, apply: Apply) -> Gathered:
+    """Run every function of `_grains`; one that fails takes nothing from the others. `apply` is the engine's."""
+    loader = Loader(custom, context, apply)
     found = Gathered()
     for module in loader.modules("grains"):
         if module.problem:

@@ -7,7 +7,6 @@ import linecache
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocol.assignment import Custom, CustomFile, digest
@@ -21,29 +20,22 @@ from states.custom import outcome
 from states.custom.imports import PREFIX, Importer
 from states.custom.names import Functions, States, Utils
 from states.custom.output import Output
+from states.custom.tree import Apply, Call, Module
 from states.declarations import Function, Signature, State
 
 ANY: Final = Signature({}, open=True, rest=True)
 """The signature of custom code on a minion: the master has checked the arguments."""
 
-Call = Callable[..., Any]
-
-
-@dataclass(slots=True)
-class Module:
-    """A loaded file: the name it loads as and the functions it offers; or why it is not loaded."""
-
-    file: CustomFile
-    name: str = ""
-    functions: Mapping[str, Call] = field(default_factory=dict)
-    problem: str = ""
-
 
 class Loader:
-    """Everything of one manifest, for one job; `context` is the very one that its states and functions get."""
+    """Everything of one manifest, for one job.
 
-    def __init__(self, custom: Custom, context: Context) -> None:
+    `context` is the very one that its states and functions get; `apply` applies the states that custom code asks for.
+    """
+
+    def __init__(self, custom: Custom, context: Context, apply: Apply) -> None:
         self.context = context
+        self.apply = apply
         self.manifest = custom
         self.environment = custom.environment
         self.override = custom.override
@@ -229,9 +221,9 @@ class Loader:
         return module
 
 
-def load(custom: Custom, context: Context) -> Loader:
+def load(custom: Custom, context: Context, apply: Apply) -> Loader:
     """The code of `custom` for the job whose context this is; nothing of it is loaded yet."""
-    return Loader(custom, context)
+    return Loader(custom, context, apply)
 
 
 def _blank(kind: str, dotted: str, *, package: bool) -> types.ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from protocol.errors import ArgumentError, StackmasterError
 from protocol.secrets import reveal
@@ -12,11 +12,8 @@ from states import declarations, registry
 from states.custom import saltcalls, saltfiles, shims
 from states.custom.applying import apply_state
 from states.custom.exceptions import CommandExecutionError, SaltInvocationError
+from states.custom.tree import Call, Tree
 
-if TYPE_CHECKING:
-    from states.custom.loader import Loader
-
-Call = Callable[..., Any]
 T = TypeVar("T")
 
 
@@ -33,21 +30,21 @@ class _Names(Mapping[str, Call]):
 
     kind = ""
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
 
     def __getitem__(self, name: str) -> Call:
         found = self._find(name)
         if found is not None:
             return found
-        problem = self._loader.problem(self.kind, name)
+        problem = self._tree.problem(self.kind, name)
         raise NotOfferedError(problem or self._missing(name))
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        own = {f"{each.name}.{name}" for each in self._loader.modules(self.kind) for name in each.functions}
+        own = {f"{each.name}.{name}" for each in self._tree.modules(self.kind) for name in each.functions}
         return iter(sorted(own.union(self._ours())))
 
     def __len__(self) -> int:
@@ -55,9 +52,9 @@ class _Names(Mapping[str, Call]):
 
     def _find(self, name: str) -> Call | None:
         ours = self._our(name)
-        if ours is not None and not self._loader.override:
+        if ours is not None and not self._tree.override:
             return ours
-        return self._loader.find(self.kind, name) or ours or self._more(name)
+        return self._tree.find(self.kind, name) or ours or self._more(name)
 
     def _missing(self, name: str) -> str:
         close = difflib.get_close_matches(name, list(self), n=1)
@@ -99,16 +96,16 @@ class Functions(_Names):
         call = saltcalls.CALLS.get(name) or saltfiles.CALLS.get(name)
         if call is None:
             return None
-        chosen, loader = call, self._loader
+        chosen, tree = call, self._tree
 
         def run(*args: Any, **kwargs: Any) -> Any:
-            return _guarded(lambda: chosen(loader, *args, **kwargs))
+            return _guarded(lambda: chosen(tree, *args, **kwargs))
 
         return run
 
     def _translated(self, function: declarations.Function) -> Call:
         """A function of ours whose arguments and result are Salt's already."""
-        context = self._loader.context
+        context = self._tree.context
 
         def run(*args: Any, **kwargs: Any) -> Any:
             def call() -> Any:
@@ -137,7 +134,7 @@ class States(_Names):
             return None
 
         def run(subject: str = "", **kwargs: Any) -> dict[str, Any]:
-            return _guarded(lambda: apply_state(self._loader, name, str(kwargs.pop("name", subject)), kwargs))
+            return _guarded(lambda: apply_state(self._tree, name, str(kwargs.pop("name", subject)), kwargs))
 
         return run
 
@@ -147,8 +144,8 @@ class Utils(_Names):
 
     kind = "utils"
 
-    def __init__(self, loader: Loader) -> None:
-        super().__init__(loader)
+    def __init__(self, tree: Tree) -> None:
+        super().__init__(tree)
         self._shims = shims.modules()
 
     def _more(self, name: str) -> Call | None:

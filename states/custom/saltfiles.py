@@ -9,42 +9,40 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from protocol.errors import StateError
 from states import registry
 from states.custom.exceptions import CommandExecutionError, SaltInvocationError
+from states.custom.tree import Tree
 from states.host import accounts
 
-if TYPE_CHECKING:
-    from states.custom.loader import Loader
 
-
-def _real(loader: Loader, path: str) -> Path:
-    return loader.context.path(os.path.expanduser(str(path)))  # noqa: PTH111 - Salt's paths may begin with ~
+def _real(tree: Tree, path: str) -> Path:
+    return tree.context.path(os.path.expanduser(str(path)))  # noqa: PTH111 - Salt's paths may begin with ~
 
 
 def _own(name: str) -> Callable[..., Any]:
     """The function of ours, called with the path only."""
-    return lambda loader, path, **options: registry.find_function(name).call(loader.context, path=path, **options)
+    return lambda tree, path, **options: registry.find_function(name).call(tree.context, path=path, **options)
 
 
-def read(loader: Loader, path: str, binary: bool = False) -> Any:
+def read(tree: Tree, path: str, binary: bool = False) -> Any:
     """The content of a file."""
-    return registry.find_function("file.read").call(loader.context, path=path, binary=binary)
+    return registry.find_function("file.read").call(tree.context, path=path, binary=binary)
 
 
-def write(loader: Loader, path: str, *args: Any, **kwargs: Any) -> str:
+def write(tree: Tree, path: str, *args: Any, **kwargs: Any) -> str:
     """Write lines to a file, new or instead of what it has."""
     lines = _lines(args, kwargs)
-    _real(loader, path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    _real(tree, path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return f'Wrote {len(lines)} lines to "{path}"'
 
 
-def append(loader: Loader, path: str, *args: Any, **kwargs: Any) -> str:
+def append(tree: Tree, path: str, *args: Any, **kwargs: Any) -> str:
     """Add lines to the end of a file."""
     lines = _lines(args, kwargs)
-    with _real(loader, path).open("a+", encoding="utf-8") as file:
+    with _real(tree, path).open("a+", encoding="utf-8") as file:
         if file.tell():
             file.seek(file.tell() - 1)
             if file.read(1) != "\n":
@@ -59,10 +57,10 @@ def _lines(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
     return [str(line) for item in items for line in (item if isinstance(item, list | tuple) else [item])]
 
 
-def remove(loader: Loader, path: str, **_options: Any) -> bool:
+def remove(tree: Tree, path: str, **_options: Any) -> bool:
     """Remove a file, link or folder with all that is in it; False when there is none."""
-    real = _real(loader, path)
-    if real == loader.context.root:
+    real = _real(tree, path)
+    if real == tree.context.root:
         raise SaltInvocationError("the root is not removed")
     if not os.path.lexists(real):
         return False
@@ -73,31 +71,31 @@ def remove(loader: Loader, path: str, **_options: Any) -> bool:
     return True
 
 
-def touch(loader: Loader, name: str, *_args: Any, **_options: Any) -> bool:
+def touch(tree: Tree, name: str, *_args: Any, **_options: Any) -> bool:
     """Create an empty file, or set its times to now."""
-    _real(loader, name).touch()
+    _real(tree, name).touch()
     return True
 
 
-def mkdir(loader: Loader, dir_path: str, user: Any = None, group: Any = None, mode: Any = None) -> bool:
+def mkdir(tree: Tree, dir_path: str, user: Any = None, group: Any = None, mode: Any = None) -> bool:
     """Make a folder with those above it; `mode` in octal."""
-    real = _real(loader, dir_path)
+    real = _real(tree, dir_path)
     if not real.is_dir():
         real.mkdir(parents=True)
-        _own_by(loader, dir_path, user, group)
+        _own_by(tree, dir_path, user, group)
         if mode:
-            set_mode(loader, dir_path, mode)
+            set_mode(tree, dir_path, mode)
     return True
 
 
-def makedirs(loader: Loader, path: str, user: Any = None, group: Any = None, mode: Any = None) -> None:
+def makedirs(tree: Tree, path: str, user: Any = None, group: Any = None, mode: Any = None) -> None:
     """Make the folder that `path` lies in (all of it when it ends with a slash)."""
-    mkdir(loader, posixpath.dirname(path), user, group, mode)
+    mkdir(tree, posixpath.dirname(path), user, group, mode)
 
 
-def copy(loader: Loader, src: str, dst: str, recurse: bool = False, remove_existing: bool = False) -> bool:
+def copy(tree: Tree, src: str, dst: str, recurse: bool = False, remove_existing: bool = False) -> bool:
     """Copy a file, with `recurse` a folder, with its mode and times."""
-    source, target = _real(loader, src), _real(loader, dst)
+    source, target = _real(tree, src), _real(tree, dst)
     if source.is_dir():
         if not recurse:
             raise SaltInvocationError("a folder is copied with recurse=True only")
@@ -109,20 +107,20 @@ def copy(loader: Loader, src: str, dst: str, recurse: bool = False, remove_exist
     return True
 
 
-def rename(loader: Loader, src: str, dst: str) -> bool:
+def rename(tree: Tree, src: str, dst: str) -> bool:
     """Give a file another name."""
-    shutil.move(_real(loader, src), _real(loader, dst))
+    shutil.move(_real(tree, src), _real(tree, dst))
     return True
 
 
-def move(loader: Loader, src: str, dst: str) -> dict[str, Any]:
+def move(tree: Tree, src: str, dst: str) -> dict[str, Any]:
     """Move a file."""
-    return {"result": rename(loader, src, dst), "comment": f"'{src}' moved to '{dst}'"}
+    return {"result": rename(tree, src, dst), "comment": f"'{src}' moved to '{dst}'"}
 
 
-def symlink(loader: Loader, src: str, path: str, force: bool = False, **_options: Any) -> bool:
+def symlink(tree: Tree, src: str, path: str, force: bool = False, **_options: Any) -> bool:
     """Make `path` a link to `src`; with `force`, instead of a link or file that is there."""
-    real = _real(loader, path)
+    real = _real(tree, path)
     if real.is_symlink() and str(real.readlink()) == src:
         return True
     if os.path.lexists(real) and force:
@@ -131,55 +129,55 @@ def symlink(loader: Loader, src: str, path: str, force: bool = False, **_options
     return True
 
 
-def readlink(loader: Loader, path: str, canonicalize: bool = False) -> str:
+def readlink(tree: Tree, path: str, canonicalize: bool = False) -> str:
     """What a link leads to."""
-    real = _real(loader, path)
+    real = _real(tree, path)
     if not real.is_symlink():
         raise SaltInvocationError(f"A valid link was not specified: {path}")
     return str(real.resolve() if canonicalize else real.readlink())
 
 
-def set_mode(loader: Loader, path: str, mode: Any, *_args: Any) -> str:
+def set_mode(tree: Tree, path: str, mode: Any, *_args: Any) -> str:
     """Set the mode of a file, in octal; gives it."""
     try:
-        _real(loader, path).chmod(int(str(mode).removeprefix("0o"), 8))
+        _real(tree, path).chmod(int(str(mode).removeprefix("0o"), 8))
     except ValueError:
         raise SaltInvocationError(f"{mode!r} is no mode") from None
-    return get_mode(loader, path)
+    return get_mode(tree, path)
 
 
-def get_mode(loader: Loader, path: str, follow_symlinks: bool = True) -> str:
+def get_mode(tree: Tree, path: str, follow_symlinks: bool = True) -> str:
     """The mode of a file, four octal digits; empty when it is not there."""
-    real = _real(loader, path)
+    real = _real(tree, path)
     if not os.path.lexists(real):
         return ""
     return f"{stat.S_IMODE((real.stat() if follow_symlinks else real.lstat()).st_mode):04o}"
 
 
-def chown(loader: Loader, path: str, user: Any, group: Any, *_args: Any) -> None:
+def chown(tree: Tree, path: str, user: Any, group: Any, *_args: Any) -> None:
     """Give a file to a user and a group; what is empty stays."""
-    _own_by(loader, path, user, group)
+    _own_by(tree, path, user, group)
 
 
-def _own_by(loader: Loader, path: str, user: Any, group: Any) -> None:
-    owner = found.uid if user and (found := accounts.find_user(loader.context, str(user))) else -1
-    groups = accounts.groups(loader.context.root)
+def _own_by(tree: Tree, path: str, user: Any, group: Any) -> None:
+    owner = found.uid if user and (found := accounts.find_user(tree.context, str(user))) else -1
+    groups = accounts.groups(tree.context.root)
     if user and owner == -1:
         raise CommandExecutionError(f"User {user} does not exist")
     if group and str(group) not in groups:
         raise CommandExecutionError(f"Group {group} does not exist")
-    os.chown(_real(loader, path), owner, groups[str(group)].gid if group else -1)
+    os.chown(_real(tree, path), owner, groups[str(group)].gid if group else -1)
 
 
-def contains(loader: Loader, path: str, text: str) -> bool:
+def contains(tree: Tree, path: str, text: str) -> bool:
     """Whether a line of the file has `text` in it."""
-    real = _real(loader, path)
+    real = _real(tree, path)
     return real.is_file() and str(text).strip() in real.read_text("utf-8", "replace")
 
 
-def search(loader: Loader, path: str, pattern: str, flags: int = 0, ignore_if_missing: bool = False, **_o: Any) -> bool:
+def search(tree: Tree, path: str, pattern: str, flags: int = 0, ignore_if_missing: bool = False, **_o: Any) -> bool:
     """Whether the regular expression is found in the file."""
-    real = _real(loader, path)
+    real = _real(tree, path)
     if not real.is_file():
         if ignore_if_missing:
             return False
@@ -187,12 +185,12 @@ def search(loader: Loader, path: str, pattern: str, flags: int = 0, ignore_if_mi
     return re.search(pattern, real.read_text("utf-8", "replace"), int(flags) | re.MULTILINE) is not None
 
 
-def stats(loader: Loader, path: str, *_args: Any, follow_symlinks: bool = True, **_options: Any) -> dict[str, Any]:
+def stats(tree: Tree, path: str, *_args: Any, follow_symlinks: bool = True, **_options: Any) -> dict[str, Any]:
     """Salt's keys of what a file is; empty when it is not there."""
-    if not os.path.lexists(_real(loader, path)):
+    if not os.path.lexists(_real(tree, path)):
         return {}
     try:
-        told = registry.find_function("file.stat").call(loader.context, path=path, follow_symlinks=follow_symlinks)
+        told = registry.find_function("file.stat").call(tree.context, path=path, follow_symlinks=follow_symlinks)
     except StateError as error:
         raise CommandExecutionError(str(error)) from error
     assert isinstance(told, Mapping)
@@ -200,15 +198,15 @@ def stats(loader: Loader, path: str, *_args: Any, follow_symlinks: bool = True, 
     return {**told, "target": told.get("target", path), "mode": mode}
 
 
-def readdir(loader: Loader, path: str) -> list[str]:
+def readdir(tree: Tree, path: str) -> list[str]:
     """The names in a folder, `.` and `..` first."""
-    return [".", "..", *(entry.name for entry in _real(loader, path).iterdir())]
+    return [".", "..", *(entry.name for entry in _real(tree, path).iterdir())]
 
 
 CALLS: Final[Mapping[str, Callable[..., Any]]] = {
     "file.file_exists": _own("file.file_exists"),
     "file.directory_exists": _own("file.directory_exists"),
-    "file.path_exists_glob": lambda loader, path: any(loader.context.root.glob(str(path).lstrip("/"))),
+    "file.path_exists_glob": lambda tree, path: any(tree.context.root.glob(str(path).lstrip("/"))),
     "file.read": read,
     "file.write": write,
     "file.append": append,
@@ -221,22 +219,22 @@ CALLS: Final[Mapping[str, Callable[..., Any]]] = {
     "file.rename": rename,
     "file.move": move,
     "file.symlink": symlink,
-    "file.is_link": lambda loader, path: _real(loader, path).is_symlink(),
+    "file.is_link": lambda tree, path: _real(tree, path).is_symlink(),
     "file.readlink": readlink,
     "file.set_mode": set_mode,
     "file.get_mode": get_mode,
     "file.chown": chown,
-    "file.get_user": lambda loader, path, **_options: stats(loader, path).get("user", ""),
-    "file.get_group": lambda loader, path, **_options: stats(loader, path).get("group", ""),
-    "file.get_uid": lambda loader, path, **_options: stats(loader, path).get("uid", -1),
-    "file.get_gid": lambda loader, path, **_options: stats(loader, path).get("gid", -1),
+    "file.get_user": lambda tree, path, **_options: stats(tree, path).get("user", ""),
+    "file.get_group": lambda tree, path, **_options: stats(tree, path).get("group", ""),
+    "file.get_uid": lambda tree, path, **_options: stats(tree, path).get("uid", -1),
+    "file.get_gid": lambda tree, path, **_options: stats(tree, path).get("gid", -1),
     "file.stats": stats,
     "file.contains": contains,
     "file.search": search,
     "file.readdir": readdir,
-    "file.basename": lambda _loader, path: posixpath.basename(path),
-    "file.dirname": lambda _loader, path: posixpath.dirname(path),
-    "file.join": lambda _loader, *parts: posixpath.join(*parts),
-    "file.normpath": lambda _loader, path: posixpath.normpath(path),
+    "file.basename": lambda _tree, path: posixpath.basename(path),
+    "file.dirname": lambda _tree, path: posixpath.dirname(path),
+    "file.join": lambda _tree, *parts: posixpath.join(*parts),
+    "file.normpath": lambda _tree, path: posixpath.normpath(path),
 }
-"""Salt's names; each is called with the job's loader first."""
+"""Salt's names; each is called with the job's tree first."""

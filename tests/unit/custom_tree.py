@@ -11,6 +11,7 @@ from master.compiler import customcode
 from protocol.assignment import BlobRef, Custom, CustomFile, CustomKind, digest
 from protocol.data import Data
 from protocol.secrets import Scrubber
+from states import engine
 from states.context import Context
 from states.custom.loader import Loader
 
@@ -38,7 +39,7 @@ def loader(tmp_path: Path, files: Mapping[str, str], *, test: bool = False, **mo
         "m1", grains, root=root, state_dir=tmp_path / "state", test=test, scrubber=Scrubber(),
         blob_path=lambda ref: blobs / ref.digest,
     )  # fmt: skip
-    made = Loader(manifest(blobs, files, **more), context)
+    made = Loader(manifest(blobs, files, **more), context, engine.apply)
     context.custom = made
     return made
 

@@ -14,7 +14,7 @@ from protocol.results import Change, StepResult
 from protocol.secrets import Secret
 from states.contract import Done
 from states.custom import grains, outcome, store
-from states.custom.loader import Loader
+from states.custom.loader import Loader, load
 from states.engine import apply
 from tests.unit.custom_tree import call, loader, manifest
 
@@ -23,7 +23,17 @@ RETURN = "{'name': name, 'changes': {}, 'result': True, 'comment': ''}"
 
 def result(made: Loader, *chunks: Chunk, test: bool = False) -> list[StepResult]:
     assignment = Assignment("m1", chunks, custom=made.manifest)
-    return apply(assignment, made.context, lambda _progress: None, test=test)
+    return apply(
+        assignment, made.context, lambda _progress: None, test=test,
+        load=lambda custom, context: load(custom, context, apply),
+    )  # fmt: skip
+
+
+def test_code_that_the_engine_was_given_no_loader_for_is_refused(tmp_path: Path) -> None:
+    made = loader(tmp_path, {"_states/s.py": f"def f(name): return {RETURN}\n"})
+    assignment = Assignment("m1", (Chunk("s", "f", "a", "a", "x"),), custom=made.manifest)
+    with pytest.raises(StateError, match="the tree's own code cannot be loaded here"):
+        apply(assignment, made.context, lambda _progress: None)
 
 
 def test_the_names_that_salt_gives_are_there(tmp_path: Path) -> None:
@@ -358,7 +368,7 @@ GRAINS: Mapping[str, str] = {
 
 def test_grains_are_gathered_and_failures_told(tmp_path: Path) -> None:
     made = loader(tmp_path, GRAINS)
-    found = grains.gather(made.manifest, made.context)
+    found = grains.gather(made.manifest, made.context, apply)
     assert found.grains == {"x": 1, "y": {"2": [3]}, "of": "m1"}
     assert len(found.problems) == 3
     assert "_grains/b.py: bad: RuntimeError: no" in found.problems
@@ -366,7 +376,7 @@ def test_grains_are_gathered_and_failures_told(tmp_path: Path) -> None:
 
 def test_grains_are_bounded(tmp_path: Path) -> None:
     made = loader(tmp_path, {"_grains/a.py": "def a(): return {'x': 'y' * 300000}\ndef b(): return {'z': 1}\n"})
-    found = grains.gather(made.manifest, made.context)
+    found = grains.gather(made.manifest, made.context, apply)
     assert found.grains == {"z": 1}
     assert "larger than" in found.problems[0]
 
