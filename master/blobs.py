@@ -24,6 +24,9 @@ log = logging.getLogger("stackmaster.blobs")
 MOST_PENDING = 16
 """Parts that one minion may wait for at once; it asks for four."""
 
+KEPT_WHEN_FULL = 600.0
+"""The same on a full disk: what a job that begins now brought must stay until it is granted."""
+
 KEPT = 86_400.0
 """Seconds that a content nobody may fetch any more stays, for the next job that needs it."""
 
@@ -74,6 +77,8 @@ class Blobs:
             os.utime(self.path(digest))
         except FileNotFoundError:
             return False
+        except OSError as error:
+            log.warning("the content %s keeps its old time: %s", digest[:12], error.strerror)
         return True
 
     def _put_all(self, contents: Mapping[str, bytes | Path]) -> None:
@@ -102,17 +107,20 @@ class Blobs:
             Path(name).unlink(missing_ok=True)
             raise
 
-    async def prune(self) -> int:
-        """Remove contents that nobody may fetch and nobody asked for in a day; gives how many went."""
+    async def prune(self, age: float = KEPT) -> int:
+        """Remove contents that nobody may fetch and nobody asked for in `age` seconds; gives how many went."""
         wanted = {digest for jobs in self._grants.values() for digests in jobs.values() for digest in digests}
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._prune, wanted)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._prune, wanted, age)
 
-    def _prune(self, wanted: set[str]) -> int:
-        before, gone = time.time() - KEPT, 0
-        for file in self._folder.glob("??/*"):
-            if file.name not in wanted and file.stat().st_mtime < before:
-                file.unlink()
-                gone += 1
+    def _prune(self, wanted: set[str], age: float) -> int:
+        before, gone = time.time() - age, 0
+        try:
+            for file in self._folder.glob("??/*"):
+                if file.name not in wanted and file.stat().st_mtime < before:
+                    file.unlink()
+                    gone += 1
+        except OSError as error:
+            log.error("old contents cannot be removed: %s", error)
         return gone
 
     # --- grants -------------------------------------------------------------------------------------------------

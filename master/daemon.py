@@ -22,7 +22,7 @@ from master.api.socket import ApiServer
 from master.api.table import Table
 from master.api.work import work_calls
 from master.asking import Asking, AskingRules
-from master.blobs import Blobs
+from master.blobs import KEPT, KEPT_WHEN_FULL, Blobs
 from master.bus import Bus
 from master.compiler.pool import Limits, Pool
 from master.compiler.secretwords import SecretWords
@@ -40,7 +40,8 @@ from master.orders import ARGUMENT_WORDS
 from master.plans import Plans
 from master.runs.driver import Runs
 from master.sessions import Handlers, Session, Sessions
-from master.store import queries
+from master.store import history, queries
+from master.store.room import RESERVE
 from master.store.store import Store
 from master.vault import Vault
 from protocol import identity, limits, sockets
@@ -57,9 +58,6 @@ SESSION_QUEUE = 256
 EXPIRE_EVERY = 60.0
 """Seconds between two looks at what is too old to be kept."""
 
-EXPIRE_ROWS = 5_000
-"""Rows of each kind forgotten in one transaction."""
-
 
 def serve(path: Path | None) -> int:
     """Be the daemon with the settings in `path` until SIGTERM or SIGINT; gives the exit code.
@@ -68,12 +66,14 @@ def serve(path: Path | None) -> int:
     """
     settings = config.load(path, os.environ).value
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    asyncio.run(run(settings))
-    return 0
+    return 0 if asyncio.run(run(settings)) else 1
 
 
-async def run(settings: MasterSettings, ready: Callable[[Daemon], None] = lambda daemon: None) -> None:
-    """Serve until SIGTERM or SIGINT, or until `Daemon.stop` is called. `ready` is told once everything listens."""
+async def run(settings: MasterSettings, ready: Callable[[Daemon], None] = lambda daemon: None) -> bool:
+    """Serve until SIGTERM or SIGINT, or until `Daemon.stop` is called. `ready` is told once everything listens.
+
+    Gives whether it ended as it was told, not of a fault.
+    """
     os.umask(0o077)
     daemon = Daemon(settings)
     loop = asyncio.get_running_loop()
@@ -89,6 +89,7 @@ async def run(settings: MasterSettings, ready: Callable[[Daemon], None] = lambda
         await daemon.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+    return not daemon.failed
 
 
 class Daemon:
@@ -97,6 +98,7 @@ class Daemon:
     def __init__(self, settings: MasterSettings) -> None:
         self.settings = settings
         self.stopped = asyncio.Event()
+        self.failed = False
         self.drift: Drift | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
@@ -152,10 +154,12 @@ class Daemon:
 
     async def _build(self, own: identity.Identity) -> None:
         settings = self.settings
-        self.store = Store(settings.state_dir / "master.db")
+        self.store = Store(settings.state_dir / "master.db", reserve=RESERVE)
+        self.store.on_failed = self._broken
         self.store.open()
         self._closing.push_async_callback(self.store.close)
         self.bus = Bus(self.store)
+        self.store.on_full = self._disk
         self.keys = Keys(self.store, own, settings.pending_keys)
         await self.keys.load()
         self.sessions = Sessions(
@@ -272,6 +276,7 @@ class Daemon:
         """A fault in what must go on for ever: better to be started anew than to be half alive."""
         if not task.cancelled() and task.exception() is not None:
             log.critical("a part of the master failed", exc_info=task.exception())
+            self.failed = True
             self.stop()
 
     async def _sweep(self) -> None:
@@ -286,15 +291,29 @@ class Daemon:
         notify("WATCHDOG=1")
 
     async def _expire(self) -> None:
-        before = time.time() - self.settings.history_days * 86400
-        if await self.store.read(queries.size) > self.settings.history_bytes:
-            oldest = await self.store.read(queries.oldest)
-            if oldest is not None:
-                before = max(before, oldest + (time.time() - oldest) / 20)
-        gone = await self.store.write(lambda tx: queries.expire(tx, before, EXPIRE_ROWS))
-        gone += await self.blobs.prune()
+        """Forget what is too old or too much, in small steps between which others get to write."""
+        before, gone = time.time() - self.settings.history_days * 86400, 0
+        while step := await self.store.write(lambda tx: history.forget(tx, before)):
+            gone += step
+        while await self.store.read(queries.size) > self.settings.history_bytes:
+            step = await self.store.write(lambda tx: history.forget(tx) or history.forget(tx, ongoing=True))
+            if not step:
+                break
+            gone += step
+        gone += await self.blobs.prune(KEPT_WHEN_FULL if self.store.full else KEPT)
         if gone:
             log.info("%d old records and contents were removed", gone)
+        await self.store.look_for_room()
+
+    def _disk(self, full: bool) -> None:
+        """The disk became full, or is so no more."""
+        self.bus.tell(f"master/disk/{'full' if full else 'well'}", {"history": "forgotten" if full else "kept"})
+
+    def _broken(self) -> None:
+        """Nothing can be stored any more: to be started anew is better than to promise what cannot be kept."""
+        log.critical("the database's writer failed")
+        self.failed = True
+        self.stop()
 
 
 def _group(name: str) -> int | None:

@@ -176,9 +176,11 @@ class Intake:
         return lambda tx: jobrows.step_ended(tx, live.job, minion, ended, at, cause)
 
     def _affordable(self, live: Live, minion: MinionId, result: StepResult) -> StepResult:
-        """A result as it can be kept: the first MOST_OF_JOB bytes of a job whole, then only what became of each."""
+        """A result as it can be kept: the first MOST_OF_JOB bytes of a job whole, then, and on a full disk, only what
+        became of each."""
         spent = live.spent.get(minion, 0)
-        fits = kept.shortened(result, kept.MOST_KEPT if spent < MOST_OF_JOB else BRIEF)
+        whole = spent < MOST_OF_JOB and not self._store.full
+        fits = kept.shortened(result, kept.MOST_KEPT if whole else BRIEF)
         live.spent[minion] = spent + kept.size(fits)
         return fits
 

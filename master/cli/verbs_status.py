@@ -25,6 +25,8 @@ def status() -> int:
     minions = found.get("minions") or {}
     screen.data(f"master   {found.get('version', '')}, up {span(float(found.get('uptime') or 0.0))}")
     screen.data(f"minions  {minions.get('connected', 0)} of {minions.get('accepted', 0)} connected")
+    if found.get("store_full"):
+        screen.data("disk     full: old history is forgotten so that work goes on")
     screen.data(f"at work  {found.get('jobs_running', 0)} jobs, {found.get('runs_running', 0)} runs")
     return exits.DONE
 

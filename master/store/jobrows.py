@@ -68,7 +68,7 @@ def insert(tx: Transaction, new: NewJob) -> None:
     """Store a new job with its commands and grants, and tell of it."""
     told = {**new.request, "minions": list(new.sealed), "user": new.user, "cause": new.cause}
     first = tx.event(f"job/{new.job}/new", told, new.created, new.cause)
-    row = (new.job, new.created, new.deadline, new.user, new.cause, kept.pack(new.request), first)
+    row = (new.job, new.created, new.deadline, new.user, new.cause, kept.pack(new.request, tx.most), first)
     tx.insert("jobs (job, created, deadline, user, cause, request, first_event)", [row])
     minions = [(new.job, minion, "pending", "", new.created) for minion in new.sealed]
     tx.insert("job_minions (job, minion, state, reason, changed)", minions)
@@ -91,7 +91,7 @@ def advance(
     `reason` and `value` are scrubbed. Gives whether something changed.
     """
     before = _BEFORE.get(state, _OPEN)
-    packed = kept.pack(value) if value is not None else None
+    packed = kept.pack(value, tx.most) if value is not None else None
     changed = tx.execute(
         f"UPDATE job_minions SET state = ?, reason = ?, value = ?, changed = ? "
         f"WHERE job = ? AND minion = ? AND state IN {before}",
@@ -131,7 +131,7 @@ def step_started(tx: Transaction, job: JobId, minion: MinionId, step: StepStarte
 
 def step_ended(tx: Transaction, job: JobId, minion: MinionId, step: StepEnded, at: float, cause: str) -> bool:
     """Store a step's result (scrubbed; cut when it is too long to keep) and tell of it, once."""
-    result = kept.shortened(step.result)
+    result = kept.shortened(step.result, tx.most)
     changed = tx.execute(
         "INSERT INTO steps (job, minion, position, result) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET result = excluded.result WHERE result IS NULL",

@@ -15,6 +15,9 @@ from protocol.results import Change, StepResult
 MOST_KEPT: Final = 2 * 1024 * 1024
 """Bytes of one value, event, request or result; half of what is read back at all."""
 
+MOST_WHEN_FULL: Final = 64 * 1024
+"""The same on a full disk, where a transaction must fit into what the log has."""
+
 DEEPEST: Final = limits.MAX_DEPTH - 8
 """Nesting kept; an event puts what it tells a few levels deeper."""
 

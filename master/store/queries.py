@@ -229,33 +229,3 @@ def size(rows: Rows) -> int:
     """Bytes that the database's content takes."""
     pages, free = (rows.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
     return int((pages - free) * rows.execute("PRAGMA page_size").fetchone()[0])
-
-
-def expire(rows: Rows, before: float, most: int) -> int:
-    """Forget ended jobs and runs, events and audit records older than `before` (seconds since the epoch).
-
-    At most `most` rows of each kind, so that nobody waits long for the writer. Gives how many went. The newest
-    event and audit record always stay, so that numbers are not given twice.
-    """
-    gone = 0
-    old_jobs = rows.execute("SELECT job FROM jobs WHERE ended < ? ORDER BY job LIMIT ?", (before, most // 50 + 1))
-    for (job,) in old_jobs.fetchall():
-        for table in ("steps", "job_minions", "commands", "grants", "jobs"):
-            gone += rows.execute(f"DELETE FROM {table} WHERE job = ?", (job,)).rowcount
-    old_runs = rows.execute("SELECT run FROM runs WHERE ended < ? ORDER BY run LIMIT ?", (before, most // 50 + 1))
-    for (run,) in old_runs.fetchall():
-        for table in ("journal", "runs"):
-            gone += rows.execute(f"DELETE FROM {table} WHERE run = ?", (run,)).rowcount
-    for table, number in (("events", "seq"), ("audit", "number")):
-        gone += rows.execute(
-            f"DELETE FROM {table} WHERE {number} IN (SELECT {number} FROM {table} WHERE at < ? "
-            f"AND {number} < (SELECT max({number}) FROM {table}) ORDER BY {number} LIMIT ?)",
-            (before, most),
-        ).rowcount
-    return gone
-
-
-def oldest(rows: Rows) -> float | None:
-    """When the oldest event happened, in seconds since the epoch."""
-    row = rows.execute("SELECT at FROM events ORDER BY seq LIMIT 1").fetchone()
-    return None if row is None else float(row[0])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from master.store import kept, schema
+from master.store.room import Room
 from protocol.data import Data
 from protocol.errors import StackmasterError, StoreError, Where
 
@@ -48,10 +49,14 @@ class Event:
 
 
 class Transaction:
-    """What a write gets: SQL statements and events, all of them committed or none."""
+    """What a write gets: SQL statements and events, all of them committed or none.
 
-    def __init__(self, connection: sqlite3.Connection, next_seq: int) -> None:
+    `most`: bytes that one value, request, result or event may have; longer ones are cut.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, next_seq: int, most: int = kept.MOST_KEPT) -> None:
         self._connection = connection
+        self.most = most
         self._rows: list[tuple[int, str, bytes, float, str]] = []
         self.events: list[Event] = []
         self.next_seq = next_seq
@@ -79,7 +84,7 @@ class Transaction:
         """Store an event; it is told to followers after the commit. Gives its sequence number."""
         event = Event(self.next_seq, tag, data, at, cause)
         self.next_seq += 1
-        self._rows.append((event.seq, tag, kept.pack(data), at, cause))
+        self._rows.append((event.seq, tag, kept.pack(data, self.most), at, cause))
         self.events.append(event)
         return event.seq
 
@@ -107,10 +112,17 @@ class _Queued(Generic[T]):
 
 class Store:
     """The database in `path`, used from one event loop. `on_events` gets each batch's events after its commit;
-    `on_failed` is called when the writer ended by a fault: nothing is written any more, the process should end."""
+    `on_failed` is called when the writer ended by a fault: nothing is written any more, the process should end.
+    `reserve`: bytes of disk held back, to be able to go on when it is full; `on_full` is told when it becomes so and
+    when it is no more.
+    """
 
-    def __init__(self, path: Path, on_events: Callable[[Sequence[Event]], None] = lambda events: None) -> None:
+    def __init__(
+        self, path: Path, on_events: Callable[[Sequence[Event]], None] = lambda events: None, reserve: int = 0
+    ) -> None:
         self._path = path
+        self._room = Room(path, reserve)
+        self.on_full: Callable[[bool], None] = lambda full: None
         self.on_events = on_events
         self.on_failed: Callable[[], None] = lambda: None
         self._queue: deque[_Queued[Any]] = deque()
@@ -122,12 +134,14 @@ class Store:
         self._opened: list[sqlite3.Connection] = []
         self._next_seq = 1
         self._batch: list[_Queued[Any]] = []
+        self._wants_room = False
 
     def open(self) -> None:
         """Open or make the database (0600) and start the writer. Raises StoreError."""
         self._loop = asyncio.get_running_loop()
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            self._room.open()
             self._connection = self._connect()
             schema.prepare(self._connection, str(self._path))
             row = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
@@ -146,6 +160,18 @@ class Store:
     def backlog(self) -> int:
         """How many writes wait for the writer."""
         return len(self._queue)
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk is full: the oldest history is forgotten to go on."""
+        return self._room.full
+
+    async def look_for_room(self) -> None:
+        """See whether the disk has space again; to be called about once a minute."""
+        was = self._room.full
+        await self._loop.run_in_executor(self._readers, self._room.hold)
+        if was != self._room.full:
+            self.on_full(self._room.full)
 
     @property
     def last_seq(self) -> int:
@@ -200,6 +226,7 @@ class Store:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA cache_size = -16000")
+        connection.execute("PRAGMA wal_autocheckpoint = 512")
         return connection
 
     # --- the writer thread ------------------------------------------------------------------------------------
@@ -232,17 +259,23 @@ class Store:
             if not batch:
                 return
             events = self._commit(batch)
+            if events is None and self._wants_room:
+                events = self._commit(batch) if self._make_room() else None
             if events is None:
                 events = [event for one in batch for event in self._commit([one]) or []]
             self._loop.call_soon_threadsafe(self._settle, batch, events)
 
     def _commit(self, batch: list[_Queued[Any]]) -> list[Event] | None:
         """Run the writes in one transaction; their events, or None when all of it was taken back."""
-        transaction = Transaction(self._connection, self._next_seq)
+        most = kept.MOST_WHEN_FULL if self._room.full else kept.MOST_KEPT
+        transaction = Transaction(self._connection, self._next_seq, most)
         alone = len(batch) == 1
+        self._wants_room = False
         try:
+            self._room.settle(self._connection)
             self._connection.execute("BEGIN IMMEDIATE")
             for one in batch:
+                one.error = None
                 one.result = one.write(transaction)
             transaction.flush()
             self._connection.execute("COMMIT")
@@ -252,11 +285,19 @@ class Store:
             return None
         except _FAULTS as error:
             self._take_back()
+            self._wants_room = isinstance(error, sqlite3.Error) and self._room.lacks(error)
             if alone:
                 batch[0].error = StoreError(f"the database refused a write: {error}", where=Where(str(self._path)))
             return None
         self._next_seq = transaction.next_seq
         return transaction.events
+
+    def _make_room(self) -> bool:
+        was = self._room.full
+        made = self._room.make(self._connection)
+        if not was:
+            self._loop.call_soon_threadsafe(self.on_full, True)
+        return made
 
     def _take_back(self) -> None:
         """Undo what was not committed; SQLite did so itself after some errors, a full disk among them."""

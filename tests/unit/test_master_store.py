@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from master.store import queries, store
+from master.store import history, queries, store
 from master.store.schema import VERSION
 from master.store.store import Event, Store, Transaction
 from protocol.errors import RefusedError, StoreError
@@ -155,9 +155,9 @@ def test_the_audit_shows_what_was_changed_or_removed(tmp_path: Path) -> None:
 def test_what_is_old_goes_and_the_newest_number_stays(tmp_path: Path) -> None:
     async def use(opened: Store) -> None:
         await opened.write(lambda tx: [tx.event("a", {}, at) for at in (10.0, 20.0, 30.0)])
-        await opened.write(lambda tx: queries.expire(tx, 25.0, 1000))
+        await opened.write(lambda tx: history.forget(tx, 25.0, 1000))
         assert [event.at for event in await opened.read(lambda rows: queries.events(rows, 0, 10))] == [30.0]
-        await opened.write(lambda tx: queries.expire(tx, 99.0, 1000))
+        await opened.write(lambda tx: history.forget(tx, 99.0, 1000))
         assert [event.seq for event in await opened.read(lambda rows: queries.events(rows, 0, 10))] == [3]
 
     run(tmp_path, use)
