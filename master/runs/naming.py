@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from master.runs.course import is_cleanup
 from protocol.assignment import Chunk
 from protocol.order import ORDERING
 
@@ -32,7 +33,7 @@ def names(chunks: Sequence[Chunk]) -> tuple[str, ...]:
 
 
 def declared(chunks: Sequence[Chunk], named: Sequence[str]) -> list[Data]:
-    """The steps as the first event of a run tells them: id, function, and the ids each one waits for."""
+    """The steps as the first event of a run tells them: id, function, whom each waits for, whether it is cleanup."""
     return [
         {
             "id": name,
@@ -43,6 +44,7 @@ def declared(chunks: Sequence[Chunk], named: Sequence[str]) -> list[Data]:
                 if requisite.kind in ORDERING
                 for target in requisite.targets
             ],
+            "cleanup": is_cleanup(chunk),
         }
         for chunk, name in zip(chunks, named, strict=True)
     ]

@@ -56,8 +56,12 @@ def end(tx: Transaction, run: RunId, state: str, now: float, *, keep: bool = Fal
 
 
 def broken(tx: Transaction, row: RunRow, error: StackmasterError, now: float) -> None:
-    """A run that cannot be taken up after a restart has failed."""
-    data: dict[str, Data] = {"reason": f"the master restarted, and: {error.message}", "help": error.help}
+    """A run that cannot be taken up after a restart has failed; nobody can know whether its cleanup ran."""
+    declared = cast(Sequence[Mapping[str, Any]], row.request.get("steps") or ())
+    cleanup = ", ".join(str(step["id"]) for step in declared if step.get("cleanup"))
+    reason = f"the master restarted, and: {error.message}"
+    reason += f"; do its cleanup by hand: {cleanup}" if cleanup else ""
+    data: dict[str, Data] = {"reason": reason, "help": error.help}
     queries.append_journal(tx, row.run, now, {"what": "broken", **data})
     end(tx, row.run, "failed", now)
 

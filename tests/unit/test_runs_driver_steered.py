@@ -13,7 +13,7 @@ from master.jobs import JobRequest, MinionOutcome
 from master.store import queries
 from master.store.store import Store
 from protocol.assignment import Chunk
-from protocol.errors import InputError, RefusedError
+from protocol.errors import InputError, RefusedError, StackmasterError
 from protocol.names import RunId
 from protocol.results import JobState
 from protocol.secrets import Secret
@@ -146,3 +146,20 @@ def test_after_a_crash_the_cleanup_runs_exactly_once(tmp_path: Path, number: int
         assert len({request.cause for request in asked}) == len(asked) == 6
 
     driven(tmp_path, crash_chunks(), play, good)
+
+
+def test_a_run_that_cannot_be_taken_up_names_the_cleanup_that_is_left(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        house.jobs.held = {"test.ping"}
+        run = await house.start()
+        await until(lambda: house.jobs.requests)
+        await house.runs.close()
+        await house.store.write(lambda tx: tx.execute("DELETE FROM journal WHERE run = ? AND number = 1", (run,)))
+        house.runs = house.made()
+        await house.runs.resume()
+        shown: Any = await house.runs.show(run)
+        assert (shown["state"], shown["reason"].endswith("do its cleanup by hand: undo")) == ("failed", True)
+        with pytest.raises(StackmasterError, match="no beginning"):
+            await house.runs.retry(run, False, "ann")
+
+    driven(tmp_path, CHUNKS, play)
