@@ -134,7 +134,7 @@ def trees(draw: st.DrawFn) -> dict[str, str]:
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     tree=trees(),
     second=trees(),
@@ -159,6 +159,35 @@ def test_with_and_without_remembering_the_same(
         wanted = [uncached(request) for request in requests]
         assert asyncio.run(outcomes(compiler, requests)) == wanted
         assert asyncio.run(outcomes(compiler, list(reversed(requests)))) == list(reversed(wanted))
+
+
+FLEET: list[dict[str, Any]] = [
+    {"role": role, "deep": {"x": x}, **more}
+    for role in ("web", "db", "a: b")
+    for x in (0, True)
+    for more in ({}, {"gone": 1}, {"os": "Debian", "n": 1}, {"os": "Debian", "n": "1"})
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("target", TOPS[:2] + TOPS[4:])
+def test_each_way_to_read_gives_every_minion_its_own(tmp_path: Path, piece: str, target: str) -> None:
+    pillar = (
+        "app:\n  port: {{ 80 if grains.role == 'web' else 81 }}\n  text: {{ grains.os|default('none') }}\n"
+        "{% if grains.gone is defined %}password: verysecret{{ grains.deep.x }}\n{% endif %}"
+    )
+    write(tmp_path / "pillar", {"top.sls": "base:\n  'm*': [all]\n", "all.sls": pillar})
+    top = f"base:\n  {target}: [one]\n  '*': [two]\n"
+    states = {
+        "top.sls": top,
+        "one.sls": "one: test.nop\n",
+        "two.sls": piece.format(n=0),
+        "t.j2": "{{ pillar.app|json }}",
+    }
+    write(tmp_path / "states", states)
+    requests = [made_request(tmp_path, f"m{number}", grains) for number, grains in enumerate(FLEET)]
+    compiler, _ = recalling()
+    assert asyncio.run(outcomes(compiler, requests)) == [uncached(request) for request in requests]
 
 
 # --- one by one -------------------------------------------------------------------------------------------------
