@@ -289,7 +289,8 @@ class Engine:
         return self._begin(position, chunk, isinstance(decision, Pretest), now)
 
     def _setting(self, position: int, pretest: bool = False) -> Setting:
-        done = self._done.get(position, {}) if self._only_failed else {}
+        whole = position < 0 or position in self._course.undone or not self._only_failed
+        done = {} if whole else self._done.get(position, {})
         return Setting(
             lambda: self._key(position), self.test or pretest, self._pending, self._promises(), self._user,
             f"{self._run}/{self.name(position)}", lambda: self.paused,

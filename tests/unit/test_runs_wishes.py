@@ -188,6 +188,21 @@ def test_a_retry_of_what_failed_asks_only_the_minions_that_failed() -> None:
     assert "3 of 3 succeeded" in [data["comment"] for _, what, data in bench.tells if what == "ended"][-1]
 
 
+def test_what_was_undone_and_the_cleanup_are_done_again_on_all_minions() -> None:
+    def answer(request: JobRequest) -> Mapping[str, MinionOutcome]:
+        return {minion: ended(BAD if minion == "m2" else GOOD) for minion in ("m1", "m2", "m3")}
+
+    chunks = [state("set"), state("work", require=[0]), state("undo", require=[0], options=CLEANUP)]
+    bench = Bench(chunks, answer).begin().settle()
+    bench.requests.clear()
+    bench.answer = all_good
+    bench.hear(Retried("ann", failed=True))
+    assert bench.settle().state == "succeeded"
+    assert [(request.sls[0], request.target) for request in bench.requests] == [
+        ("set", "*"), ("work", "*"), ("undo", "*"),
+    ]  # fmt: skip
+
+
 def test_a_cancelled_run_is_retried_from_where_it_was() -> None:
     bench = Bench([state("a"), state("b"), state("c")], all_good).begin()
     bench.finish()
