@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from master.compiler.trees import TreeOptions, check_trees
+from master.compiler.treecheck import check_trees
+from master.compiler.trees import TreeOptions
 from master.driftrules import rule_of
 from protocol import settings
 from protocol.data import Data

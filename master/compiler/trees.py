@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, cast
 
 from protocol.data import Data
-from protocol.errors import ConfigError
 
 TOP_STRATEGIES: Final = ("merge", "same", "merge_all")
 PILLAR_STRATEGIES: Final = ("smart", "recurse", "aggregate", "overwrite", "none", "list")
@@ -64,17 +63,3 @@ class TreeOptions:
         """From what `data` gave, lists for tuples."""
         given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
         return cls(**given)
-
-
-def check_trees(options: TreeOptions) -> None:
-    """Refuse words that mean nothing and sources that cannot be asked. Raises ConfigError naming the key."""
-    for key, known in (
-        ("top_file_merging_strategy", TOP_STRATEGIES),
-        ("pillar_source_merging_strategy", PILLAR_STRATEGIES),
-    ):
-        if getattr(options, key) not in known:
-            raise ConfigError(f"{key!r} cannot be {getattr(options, key)!r}", help=f"choose one of {', '.join(known)}")
-    if options.ext_pillar:
-        from master.compiler.external import check_sources
-
-        check_sources(options.ext_pillar, options.ext_pillar_python)

@@ -9,7 +9,8 @@ import pytest
 
 from master.compiler.compile import Request, Roots, compile_assignment, compile_pillar
 from master.compiler.request import CompilerOptions
-from master.compiler.trees import TreeOptions, check_trees
+from master.compiler.treecheck import check_trees
+from master.compiler.trees import TreeOptions
 from protocol.errors import ConfigError, SlsError
 from protocol.secrets import reveal
 from tests.unit.compiler_tree import write
