@@ -35,7 +35,7 @@ from master.vault import Vault
 from protocol import codec, command
 from protocol.command import Call, Cancel, Order
 from protocol.data import Data
-from protocol.errors import InputError, StoreError
+from protocol.errors import InputError, StackmasterError, StoreError
 from protocol.identity import Identity
 from protocol.names import JobId, MinionId, new_job_id
 from protocol.results import JobState, StepResult
@@ -77,13 +77,16 @@ class Live:
     """A job that goes on.
 
     `values` are those that the store must not have; `spent` how many bytes of results it has of each minion;
-    `cancelling` until when (seconds since the epoch) each minion that was told to stop has to confirm it.
+    `cancelling` until when each minion that was told to stop has to confirm it, and `until` when the job may go on
+    (both in monotonic seconds: what somebody does to the clock of this host neither ends nor prolongs anything);
+    `unstored`: its end is not in the database yet.
     """
 
     def __init__(self, job: JobId, request: JobRequest, deadline: float, states: dict[MinionId, JobState]) -> None:
         self.job = job
         self.request = request
-        self.deadline = deadline
+        self.until = time.monotonic() + deadline - time.time()
+        self.unstored = False
         self.states = states
         self.open = sum(not state.terminal for state in states.values())
         self.scrubber = Scrubber()
@@ -132,6 +135,7 @@ class Jobs:
         self._sequence = 0
         self._block_end = 0
         self._reserving = asyncio.Lock()
+        self._beginning: set[asyncio.Future[None]] = set()
 
     # --- the contract -------------------------------------------------------------------------------------------
 
@@ -168,16 +172,24 @@ class Jobs:
         commands = self._signed(live, prepared, sequence, now)
         new = self._new_job(live, prepared, sequence, now, self._kept(job, commands))
         self._live[job] = live
+        # what is queued will be written: whoever gives up waiting leaves no job behind that nobody drives
+        begun = asyncio.ensure_future(self._begun(new, prepared, sequence, commands))
+        self._beginning.add(begun)
+        begun.add_done_callback(self._beginning.discard)
+        await asyncio.shield(begun)
+        return job
+
+    async def _begun(self, new: NewJob, prepared: Prepared, sequence: int, commands: Mapping[MinionId, bytes]) -> None:
+        """Store a job, then send its commands. Raises StoreError."""
         try:
             await self._store.write(lambda tx: jobrows.insert(tx, new))
-        except BaseException:
-            del self._live[job]
+        except StackmasterError:
+            del self._live[new.job]
             raise
         for minion, digests in prepared.grants.items():
-            self._blobs.grant(minion, job, digests)
+            self._blobs.grant(minion, new.job, digests)
         for minion, raw in commands.items():
-            self._dispatch.add(minion, sequence, job, raw)
-        return job
+            self._dispatch.add(minion, sequence, new.job, raw)
 
     async def wait(self, job: JobId) -> JobOutcome:
         """How the job ended, once each of its minions has. Raises InputError when there is no such job."""
@@ -213,7 +225,7 @@ class Jobs:
         await self._end_here(live, unsent, JobState.CANCELLED, f"cancelled by {user} before it was sent")
         rest = [minion for minion in chosen if minion not in unsent and not live.states[minion].terminal]
         if rest:
-            live.cancelling |= dict.fromkeys(rest, time.time() + CANCEL_PATIENCE)
+            live.cancelling |= dict.fromkeys(rest, time.monotonic() + CANCEL_PATIENCE)
             await self._order_cancel(live, rest)
         return chosen
 
@@ -245,6 +257,7 @@ class Jobs:
 
     def _end(self, live: Live) -> None:
         """Every minion is done; the job has ended once that is stored too, which a crash only delays."""
+        live.unstored = False
         at, cause = time.time(), live.request.cause
         try:
             done = self._store.submit(lambda tx: jobrows.end(tx, live.job, at, cause))
@@ -254,10 +267,12 @@ class Jobs:
         done.add_done_callback(lambda future: self._over(live, None if future.cancelled() else future.exception()))
 
     def _over(self, live: Live, error: BaseException | None) -> None:
-        if error is not None:
-            log.error("the end of job %s is stored when the master restarts: %s", live.job, error)
-        self._live.pop(live.job, None)
         live.done.set()
+        if error is not None:
+            log.error("the end of job %s is not stored yet: %s", live.job, error)
+            live.unstored = True
+            return
+        self._live.pop(live.job, None)
         if live.values:
             self._ended[live.job] = live
         if len(self._ended) > REMEMBERED:
@@ -283,14 +298,16 @@ class Jobs:
 
     async def tick(self) -> None:
         """End what is over its deadline; to be called about twice a second. Raises StoreError."""
-        now = time.time()
+        now = time.monotonic()
         grace = self._sessions.heartbeat
         for live in list(self._live.values()):
             silent = [m for m, until in live.cancelling.items() if now >= until and not live.states[m].terminal]
             why = f"cancelled by {live.cancelled_by}; the minion did not confirm it"
             await self._end_here(live, silent, JobState.CANCELLED, why)
-            if now >= live.deadline:
-                await self._overdue(live, now >= live.deadline + grace)
+            if now >= live.until:
+                await self._overdue(live, now >= live.until + grace)
+            if live.unstored:
+                self._end(live)
 
     async def _overdue(self, live: Live, all_of_them: bool) -> None:
         """Those that never took the job are lost; the others had a moment to tell of their own deadline."""
@@ -340,7 +357,7 @@ class Jobs:
             if live.states[minion].terminal:
                 continue
             if isinstance(order, Cancel):
-                live.cancelling[minion] = time.time() + CANCEL_PATIENCE
+                live.cancelling[minion] = time.monotonic() + CANCEL_PATIENCE
                 self._dispatch.add(minion, sequence, row.job, raw, cancel=True)
             elif states[minion] is JobState.PENDING:
                 self._dispatch.add(minion, sequence, row.job, raw)
@@ -364,7 +381,7 @@ class Jobs:
         return NewJob(
             job=live.job,
             created=now,
-            deadline=live.deadline,
+            deadline=now + live.request.timeout,
             user=request.user,
             cause=request.cause,
             request=request_data(request, live.scrubber),
@@ -390,7 +407,7 @@ class Jobs:
         now = time.time()
         sequence = self._next_sequence()
         orders = {str(minion): Cancel(live.job) for minion in minions}
-        lifetime = max(60.0, live.deadline - now)
+        lifetime = max(60.0, live.until - time.monotonic())
         sealed = command.seal(self._identity, new_job_id(now), sequence, orders, now, lifetime)
         raw = {MinionId(minion): codec.encode(one) for minion, one in sealed.items()}
         kept = self._kept(live.job, raw)

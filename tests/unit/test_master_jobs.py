@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -248,3 +250,72 @@ def test_a_full_disk_stops_neither_the_master_nor_its_memory(tmp_path: Path) -> 
 
 def _bound_pages(tx: Transaction, most: int) -> None:
     tx.execute(f"PRAGMA max_page_count = {most}").fetchone()
+
+
+@pytest.mark.parametrize("step", [86_400.0, -86_400.0])
+def test_a_clock_that_is_set_neither_ends_nor_prolongs_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    clock = time.time
+
+    async def use(house: House) -> None:
+        long = await house.jobs.start(JobRequest("*", function="test.ping", timeout=600.0))
+        short = await house.jobs.start(JobRequest("*", function="test.ping", timeout=0.001))
+        monkeypatch.setattr("master.jobs.time.time", lambda: clock() + step)
+        async with asyncio.timeout(5.0):
+            while house.jobs.live(short) is not None:
+                await house.jobs.tick()
+        outcome = await house.jobs.wait(short)
+        assert outcome.minions[OSD1].state is JobState.LOST
+        [waits] = await house.store.read(lambda rows: jobrows.minions(rows, long))
+        assert waits.state is JobState.PENDING
+
+    run(tmp_path, use)
+
+
+def test_who_gives_up_while_a_job_is_stored_leaves_none_that_nobody_drives(tmp_path: Path) -> None:
+    async def use(house: House) -> None:
+        held = threading.Event()
+        slow = house.store.submit(lambda tx: held.wait(10.0))
+        starting = asyncio.ensure_future(house.jobs.start(JobRequest("*", function="test.ping")))
+        while house.jobs.running == 0:
+            held.set()
+            await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await slow
+        [row] = await _unended(house)
+        assert house.jobs.live(row.job) is not None
+        assert len(house.wire.sent) == 1
+
+    run(tmp_path, use)
+
+
+async def _unended(house: House) -> list[jobrows.JobRow]:
+    async with asyncio.timeout(5.0):
+        while True:
+            rows = await house.store.read(jobrows.unended)
+            if rows and house.wire.sent:
+                return rows
+
+
+def test_an_end_that_cannot_be_stored_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(tx: Transaction, job: JobId, at: float, cause: str) -> None:
+        raise StoreError("not now")
+
+    async def use(house: House) -> None:
+        job = await house.jobs.start(JobRequest("*", function="test.ping"))
+        with monkeypatch.context() as patch:
+            patch.setattr(jobrows, "end", refuses)
+            await house.report(job, JobState.SUCCEEDED, True)
+            outcome = await asyncio.wait_for(house.jobs.wait(job), 5)
+            assert outcome.minions[OSD1].state is JobState.SUCCEEDED
+            await house.store.write(lambda tx: None)
+        assert len(await house.store.read(jobrows.unended)) == 1
+        while house.jobs.running:
+            await house.jobs.tick()
+            await house.store.write(lambda tx: None)
+        assert await house.store.read(jobrows.unended) == []
+
+    run(tmp_path, use)
