@@ -76,7 +76,10 @@ def copy_atomic(
 def failure(path: Path, error: OSError, doing: str = "write") -> StateError:
     """The StateError that says why `doing` something to `path` failed, and what to do about it."""
     reason = error.strerror or str(error)
-    return StateError(f"cannot {doing}: {reason}", where=Where(str(path)), help=_HELP.get(error.errno or 0, ""))
+    help = _HELP.get(error.errno or 0, "")
+    if error.errno == errno.ENOENT and path.parent.is_dir():
+        help = "its directory is there: is the name right?"
+    return StateError(f"cannot {doing}: {reason}", where=Where(str(path)), help=help)
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
