@@ -265,6 +265,7 @@ def test_a_clock_that_is_set_neither_ends_nor_prolongs_a_job(
         async with asyncio.timeout(5.0):
             while house.jobs.live(short) is not None:
                 await house.jobs.tick()
+                await house.store.write(lambda tx: None)
         outcome = await house.jobs.wait(short)
         assert outcome.minions[OSD1].state is JobState.LOST
         [waits] = await house.store.read(lambda rows: jobrows.minions(rows, long))
