@@ -28,7 +28,9 @@ def keys() -> None:
 
 
 @keys.command("ls", help="Every key and its state.\n\n\b\n  stackmaster keys ls --state pending")
-@click.option("--state", type=click.Choice(["pending", "accepted", "rejected"]), default=None, help="Only these.")
+@click.option(
+    "--state", type=click.Choice(["pending", "accepted", "rejected", "denied"]), default=None, help="Only these."
+)
 @common
 def list_(state: str | None) -> int:
     """Print the keys, those that wait for a decision first."""
