@@ -16,7 +16,7 @@ from typing import Generic, TypeVar, cast
 
 from master.compiler.pool import AsyncAnswers, Pool
 from master.compiler.reads import FileQuestion, Question, Recorded, frozen, outcome, thawed_expression
-from master.compiler.recall import Recall
+from master.compiler.recall import Recall, Shape
 from master.compiler.request import Compiled, CompiledCall, Request
 from master.compiler.roots import FileRoots
 from master.compiler.watched import answer
@@ -90,6 +90,7 @@ class _Kind(Generic[T]):
         self._width = width
         self._recall: Recall[T] = Recall()
         self._gates: dict[bytes, _Gate] = {}
+        self._checking = asyncio.Lock()
 
     async def get(self, request: Request, answers: _Once, make: Make[T]) -> T:
         """What is known for the request's reads, else what `make` gives."""
@@ -122,12 +123,8 @@ class _Kind(Generic[T]):
         if shape.once:
             return None
         if shape.checked < came and shape.files:
-            began = time.monotonic()
-            said = await asyncio.to_thread(told.files, list(shape.files))
-            if not shape.holds(said):
-                shape.clear()
-                return None
-            shape.checked = max(shape.checked, began)
+            async with self._checking:
+                await self._check(shape, came, told)
         walk = shape.walk()
         try:
             question = next(walk)
@@ -138,6 +135,17 @@ class _Kind(Generic[T]):
             return result
         except InputError:
             return None  # a minion that cannot be asked: rendering tells where
+
+    async def _check(self, shape: Shape[T], came: float, told: _Told) -> None:
+        """Forget the shape unless its files say, now, what they said; one check serves all who came before it."""
+        if shape.checked >= came or not shape.files:
+            return
+        began = time.monotonic()
+        said = await asyncio.to_thread(told.files, list(shape.files))
+        if shape.holds(said):
+            shape.checked = began
+        else:
+            shape.clear()
 
     def _name(self, request: Request) -> bytes:
         """What requests share that differ in nothing but their minion and its grains."""

@@ -174,7 +174,7 @@ FLEET: list[dict[str, Any]] = [
 def test_each_way_to_read_gives_every_minion_its_own(tmp_path: Path, piece: str, target: str) -> None:
     pillar = (
         "app:\n  port: {{ 80 if grains.role == 'web' else 81 }}\n  text: {{ grains.os|default('none') }}\n"
-        "{% if grains.gone is defined %}password: verysecret{{ grains.deep.x }}\n{% endif %}"
+        "{% if grains.role == 'db' %}password: verysecret{{ grains.deep.x }}\n{% endif %}"
     )
     write(tmp_path / "pillar", {"top.sls": "base:\n  'm*': [all]\n", "all.sls": pillar})
     top = f"base:\n  {target}: [one]\n  '*': [two]\n"
