@@ -90,7 +90,7 @@ class _Kind(Generic[T]):
         self._width = width
         self._recall: Recall[T] = Recall()
         self._gates: dict[bytes, _Gate] = {}
-        self._checking = asyncio.Lock()
+        self._checks: dict[bytes, _Gate] = {}
 
     async def get(self, request: Request, answers: _Once, make: Make[T]) -> T:
         """What is known for the request's reads, else what `make` gives."""
@@ -100,14 +100,20 @@ class _Kind(Generic[T]):
         found = await self._known(name, came, told)
         if found is not None:
             return found
-        gate = self._gates.setdefault(name, _Gate(self._width))
+        async with self._turn(self._gates, name, self._width):
+            found = await self._known(name, came, told)
+            return found if found is not None else await self._made(name, make)
+
+    @asynccontextmanager
+    async def _turn(self, gates: dict[bytes, _Gate], name: bytes, width: int) -> AsyncIterator[None]:
+        """A turn at the gate of that name, which is there while somebody is at it."""
+        gate = gates.setdefault(name, _Gate(width))
         try:
             async with gate.turn():
-                found = await self._known(name, came, told)
-                return found if found is not None else await self._made(name, make)
+                yield
         finally:
             if gate.users == 0:
-                self._gates.pop(name, None)
+                gates.pop(name, None)
 
     async def _made(self, name: bytes, make: Make[T]) -> T:
         began = time.monotonic()
@@ -123,7 +129,7 @@ class _Kind(Generic[T]):
         if shape.once:
             return None
         if shape.checked < came and shape.files:
-            async with self._checking:
+            async with self._turn(self._checks, name, 1):
                 await self._check(shape, came, told)
         walk = shape.walk()
         try:
