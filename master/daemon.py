@@ -38,6 +38,7 @@ from master.jobs import Jobs
 from master.keys import Keys
 from master.orders import ARGUMENT_WORDS
 from master.plans import Plans
+from master.rollbacks import Rollbacks
 from master.runs.driver import Runs
 from master.sessions import Handlers, Session, Sessions
 from master.store import history, queries
@@ -192,7 +193,8 @@ class Daemon:
         self._parts = Parts(
             settings, self.store, self.bus, self.keys, self.sessions, self.inventory, self.jobs, self.runs,
             compiling.pillar, compiling.show,
-            Plans(self.jobs, self.blobs, Vault(own), self.inventory.expand), time.time(),
+            Plans(self.jobs, self.blobs, Vault(own), self.inventory.expand),
+            Rollbacks(self.jobs, self.store, self.inventory.expand), time.time(),
         )  # fmt: skip
 
     async def _watch_drift(self) -> None:

@@ -163,6 +163,7 @@ def _assignment(task: Task, order: Apply) -> Assignment:
 
 def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber: Scrubber) -> JobUpdate:
     from states.engine import Habits, apply
+    from states.host.kept import Keeper
 
     try:
         assignment = _assignment(task, order)
@@ -180,6 +181,8 @@ def _apply(task: Task, order: Apply, writer: RecordWriter, bell: _Bell, scrubber
 
     context = _context(task, scrubber, order.timeout)
     context.pending = order.pending
+    if not order.test:
+        context.keeper = Keeper(task.state_dir / "kept", task.job)
     settings = task.settings
     habits = Habits(settings.failhard, settings.state_max_parallel, conditions(settings.global_state_conditions))
     if assignment.custom is not None and not order.test:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from protocol.assignment import Chunk
+from protocol.data import Data
 from protocol.errors import ArgumentError, StackmasterError, StateError
 from protocol.requisites import Call, CallWatch, Decision, Listen
 from protocol.results import Change, Foretold
@@ -22,7 +23,8 @@ from protocol.secrets import UNKNOWN
 from protocol.target import Subject, parse
 from states import conditions, registry, slots
 from states.context import Context
-from states.contract import DeedError, Done, NoDifferenceError, Plan
+from states.contract import Action, DeedError, Done, NoDifferenceError, Plan
+from states.host.files import NOT_SHOWN
 
 TRACE_LENGTH: Final = 4000
 """Characters kept of the end of a traceback."""
@@ -44,6 +46,20 @@ class Habits:
     failhard: bool = False
     parallel: int = 16
     conditions: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+
+
+_NO_PATH: Final = frozenset(("mounted", "unmounted", "moved", "times"))
+"""Aspects of a path that are not what lies there."""
+
+
+def _performed(context: Context, action: Action) -> Data:
+    """Carry out the deed; what it finds is kept when the job keeps something. Raises what the deed raises."""
+    change, keeper = action.change, context.keeper
+    if keeper is None:
+        return action.perform()
+    is_path = change.subject.startswith("/") and change.kind != "run" and change.aspect not in _NO_PATH
+    visible = change.diff not in ("", NOT_SHOWN) and context.scrubber.text(change.diff) == change.diff
+    return keeper.around(context.path(change.subject) if is_path else None, change, visible, action.perform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +208,7 @@ class Calling:
         comment = plan.comment
         for action in plan.actions:
             try:
-                details = action.perform()
+                details = _performed(self._context, action)
             except NoDifferenceError as said:
                 comment = said.message
                 continue

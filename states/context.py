@@ -14,6 +14,7 @@ from protocol.secrets import Scrubber
 
 if TYPE_CHECKING:
     from states.declarations import Custom
+    from states.host.kept import Keeper
 
 BlobPath = Callable[[BlobRef], Path]
 """Where the content of a blob lies on this host (already fetched and verified). Raises StateError."""
@@ -37,6 +38,7 @@ class Context:
     sources    `salt://` source of the chunk at hand -> its content
     deadline   seconds that one command may take, unless the state was given its own `timeout`
     custom     the own code of the state tree, when the job brought some
+    keeper     keeps what a change finds before it is made, for a rollback of the job
     """
 
     minion: str
@@ -51,6 +53,7 @@ class Context:
     blob_path: BlobPath = _no_blobs
     scrubber: Scrubber = field(default_factory=Scrubber)
     custom: Custom | None = None
+    keeper: Keeper | None = None
 
     def path(self, path: str) -> Path:
         """The real place of the absolute `path` of a state, below `root`. Raises StateError when it is none."""

@@ -16,6 +16,7 @@ from master.inventory import Inventory
 from master.jobs import Jobs
 from master.keys import Keys
 from master.plans import Plans
+from master.rollbacks import Rollbacks
 from master.runs.driver import Runs
 from master.sessions import Sessions
 from master.store import driftrows
@@ -45,6 +46,7 @@ class Parts:
     pillar: PillarOf
     compile: CompileChunks
     plans: Plans
+    rollbacks: Rollbacks
     started: float
 
 

@@ -1,4 +1,4 @@
-"""What each call of the API does about plans that are kept."""
+"""What each call of the API does about plans that are kept, and about rollbacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from master.api.calls import Parts
 from master.api.roles import Caller
 from master.api.table import Argument, Call, Emit
-from master.api.work import LONGEST_JOB
+from master.api.work import LONGEST_JOB, WorkCalls
 from master.jobs import JobRequest
 from master.store import jobrows
 from protocol.data import Data
@@ -52,9 +52,30 @@ class PlanCalls:
         return {"job": found}
 
 
+class RollbackCalls:
+    """The calls about rollbacks."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._work = WorkCalls(parts)
+
+    async def job(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Begin the rollback of a job."""
+        row = await self._work.job_named(args["job"])
+        what = f"job {row.job}"
+        return {"job": await self._parts.rollbacks.start(what, [row.job], who.user, test=args["test"])}
+
+    async def run(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
+        """Begin the rollback of all jobs of a run."""
+        run = await self._work.run_named(args["run"])
+        jobs = await self._parts.store.read(lambda rows: jobrows.of_run(rows, run))
+        return {"job": await self._parts.rollbacks.start(f"run {run}", jobs, who.user, test=args["test"])}
+
+
 def plan_calls(parts: Parts) -> list[Call]:
     """The calls of this module."""
-    calls = PlanCalls(parts)
+    calls, rollbacks = PlanCalls(parts), RollbackCalls(parts)
+    test = {"test": Argument("bool", True)}
     start = {
         "target": Argument("str"), "target_kind": Argument("str", "compound"), "sls": Argument("strings", ()),
         "environment": Argument("str", "base"), "pillar": Argument("mapping", {}),
@@ -63,5 +84,7 @@ def plan_calls(parts: Parts) -> list[Call]:
     return [
         Call("plans.start", "operate", calls.start, start, 300.0),
         Call("plans.keep", "operate", calls.keep, {"job": Argument("str")}, 60.0),
+        Call("jobs.rollback", "operate", rollbacks.job, {"job": Argument("str"), **test}, 60.0),
+        Call("runs.rollback", "operate", rollbacks.run, {"run": Argument("str"), **test}, 60.0),
         Call("plans.apply", "operate", calls.apply, {"plan": Argument("mapping")}, stream=True),
     ]

@@ -48,7 +48,7 @@ class WorkCalls:
 
     async def jobs_show(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """One job with what each minion came to."""
-        row = await self._job(args["job"])
+        row = await self.job_named(args["job"])
         minions = await self._parts.store.read(lambda rows: jobrows.minions(rows, row.job))
         steps = await self._parts.store.read(lambda rows: jobrows.steps(rows, row.job))
         told = {minion: [jobrows.step_data(step) for step in results] for minion, results in steps.items()}
@@ -64,7 +64,7 @@ class WorkCalls:
 
     async def jobs_watch(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Every event of a job from its beginning to its end."""
-        row = await self._job(args["job"])
+        row = await self.job_named(args["job"])
         end = f"job/{row.job}/ended"
         last = self._parts.store.last_seq if row.ended is not None else None
         follower = self._parts.bus.follow(f"job/{row.job}/*", row.first_event - 1)
@@ -80,10 +80,10 @@ class WorkCalls:
 
     async def jobs_cancel(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """End a job."""
-        row = await self._job(args["job"])
+        row = await self.job_named(args["job"])
         return {"job": row.job, "minions": list(await self._parts.jobs.cancel(row.job, who.user, args["minions"]))}
 
-    async def _job(self, name: str) -> JobRow:
+    async def job_named(self, name: str) -> JobRow:
         """The job with this id, or the only one whose id begins or ends so. Raises InputError."""
         found = await self._parts.store.read(lambda rows: jobrows.named(rows, name)) if len(name) >= 4 else []
         exact = [job for job in found if job == name] or found
@@ -108,11 +108,11 @@ class WorkCalls:
 
     async def runs_show(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """One run with its steps."""
-        return await self._parts.runs.show(await self._run(args["run"]))
+        return await self._parts.runs.show(await self.run_named(args["run"]))
 
     async def runs_watch(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Every event of a run and of its jobs, from its beginning to its end."""
-        run = await self._run(args["run"])
+        run = await self.run_named(args["run"])
         row = await self._parts.store.read(lambda rows: queries.run(rows, run))
         assert row is not None
         attempt = (await self._parts.runs.show(run))["attempt"]
@@ -129,7 +129,7 @@ class WorkCalls:
             self._parts.bus.leave(follower)
         return {"state": row.state}
 
-    async def _run(self, name: str) -> RunId:
+    async def run_named(self, name: str) -> RunId:
         """The run with this id, or the only one whose id begins or ends so. Raises InputError."""
         found = await self._parts.store.read(lambda rows: queries.named_runs(rows, name)) if len(name) >= 4 else []
         exact = [run for run in found if run == name] or found
@@ -140,37 +140,37 @@ class WorkCalls:
 
     async def runs_cancel(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """End a run."""
-        run = await self._run(args["run"])
+        run = await self.run_named(args["run"])
         await self._parts.runs.cancel(run, who.user, args["force"])
         return {"run": run}
 
     async def runs_pause(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Begin nothing more of a run."""
-        run = await self._run(args["run"])
+        run = await self.run_named(args["run"])
         await self._parts.runs.going(run).pause(who.user)
         return {"run": run}
 
     async def runs_resume(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Let a paused run go on."""
-        run = await self._run(args["run"])
+        run = await self.run_named(args["run"])
         await self._parts.runs.going(run).resume(who.user)
         return {"run": run}
 
     async def runs_retry(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Do again what failed of an ended run."""
-        run = await self._run(args["run"])
+        run = await self.run_named(args["run"])
         await self._parts.runs.retry(run, args["failed"], who.user)
         return {"run": run}
 
     async def runs_skip(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Count a step as done."""
-        run = await self._run(args["run"])
+        run = await self.run_named(args["run"])
         await self._parts.runs.going(run).skip(args["step"], who.user)
         return {"run": run, "step": args["step"]}
 
     async def runs_decide(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """Approve or deny a step that waits for it."""
-        run = await self._run(args["run"])
+        run = await self.run_named(args["run"])
         granted = args["granted"]
         step = await self._parts.runs.going(run).decide(args["step"], granted, args["comment"], who.user)
         return {"run": run, "step": step, "granted": granted}

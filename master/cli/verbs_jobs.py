@@ -15,6 +15,7 @@ from master.cli.follow import follow
 from master.cli.live import span
 from master.cli.options import JOBS, SPAN, common, current
 from master.cli.progress import Job, Minion, Step
+from master.cli.rollback import roll_back
 from master.cli.verbs_exec import finish, show_lines
 from protocol.errors import InputError
 
@@ -108,6 +109,25 @@ def cancel(job: str, minions: tuple[str, ...]) -> int:
     else:
         invocation.screen.talk(f"job {id} is being cancelled; `stackmaster jobs show {id[-6:]}` tells how it ended")
     return exits.DONE
+
+
+ROLLBACK_HELP = """Put back the files, units and package versions that a job changed.
+
+\b
+  stackmaster jobs rollback 3fa2bc           what that would change; touches nothing
+  stackmaster jobs rollback 3fa2bc --yes     do it, once that dry run succeeded
+
+What cannot be put back is named: what a command did, and what something else changed since.
+"""
+
+
+@jobs.command("rollback", help=ROLLBACK_HELP)
+@click.argument("job", shell_complete=JOBS)
+@click.option("--yes", is_flag=True, help="Do it.")
+@common
+def rollback(job: str, yes: bool) -> int:
+    """Show the rollback of one job, and with --yes do it."""
+    return roll_back(current(), "jobs.rollback", {"job": job}, yes=yes)
 
 
 def job_view(found: Mapping[str, Any]) -> Job:

@@ -13,6 +13,7 @@ from master.cli.client import Event
 from master.cli.follow import Followed, follow
 from master.cli.options import RUNS, SPAN, Invocation, common, current, pillar_option
 from master.cli.progress import Progress, Run
+from master.cli.rollback import roll_back
 from master.cli.verbs_exec import announce, left, show_lines
 from master.cli.verbs_jobs import ago, job_view
 
@@ -171,6 +172,25 @@ def watch(run: str, timeout: float | None) -> int:
         id = str(client.call("runs.show", {"run": run}).get("run", run))
         followed = follow(invocation, client.stream("runs.watch", {"run": id}), timeout=timeout)
     return finish(invocation, followed, id)
+
+
+ROLLBACK_HELP = """Put back the files, units and package versions that a run changed.
+
+\b
+  stackmaster runs rollback 3fa2bc           what that would change; touches nothing
+  stackmaster runs rollback 3fa2bc --yes     do it, once that dry run succeeded
+
+What cannot be put back is named: what a command did, and what something else changed since.
+"""
+
+
+@runs.command("rollback", help=ROLLBACK_HELP)
+@click.argument("run", shell_complete=RUNS)
+@click.option("--yes", is_flag=True, help="Do it.")
+@common
+def rollback(run: str, yes: bool) -> int:
+    """Show the rollback of one run, and with --yes do it."""
+    return roll_back(current(), "runs.rollback", {"run": run}, yes=yes)
 
 
 steering.add_to(runs)

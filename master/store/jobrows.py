@@ -193,6 +193,12 @@ def named(rows: Rows, part: str) -> list[JobId]:
     return [JobId(found) for found in ids_named(rows, "jobs", "job", part)]
 
 
+def of_run(rows: Rows, run: str) -> list[JobId]:
+    """The jobs that a run started, oldest first."""
+    found = rows.execute("SELECT job FROM jobs WHERE substr(cause, 1, ?) = ? ORDER BY job", (len(run), run))
+    return [JobId(row[0]) for row in found]
+
+
 def minions(rows: Rows, job: JobId) -> list[MinionRow]:
     """Where each minion is with a job."""
     found = rows.execute(
