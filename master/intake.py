@@ -41,6 +41,9 @@ MOST_REASON = 4_000
 MOST_OF_JOB = 64 * 1024 * 1024
 """Bytes of step results that one minion may have kept of one job; beyond it results are cut to BRIEF."""
 
+MOST_CHANGES = 5_000
+"""Changes of one step that are kept."""
+
 BRIEF = 2_000
 """Bytes of a result that is cut because the job has so many."""
 
@@ -171,7 +174,8 @@ class Intake:
             started = dataclasses.replace(step, name=text(step.name), id=text(step.id), tag=text(step.tag))
             begun = believed(step.started, time.time())
             return lambda tx: jobrows.step_started(tx, live.job, minion, started, begun, cause)
-        ended = StepEnded(step.index, self._affordable(live, minion, scrubbed(step.result, live.scrubber)))
+        result = scrubbed(_with_fewer_changes(step.result), live.scrubber)
+        ended = StepEnded(step.index, self._affordable(live, minion, result))
         at = believed(step.result.started + step.result.duration, time.time())
         return lambda tx: jobrows.step_ended(tx, live.job, minion, ended, at, cause)
 
@@ -198,6 +202,15 @@ class Intake:
         data = kept.mapping(packed)
         at = believed(record.at, time.time())
         return lambda tx: bool(tx.event(tag, data, at))
+
+
+def _with_fewer_changes(result: StepResult) -> StepResult:
+    """A result with at most MOST_CHANGES: each one is looked through for secrets, while everybody waits."""
+    left = len(result.changes) - MOST_CHANGES
+    if left <= 0:
+        return result
+    said = f"there were {left} more changes, which are left out"
+    return dataclasses.replace(result, changes=result.changes[:MOST_CHANGES], warnings=(*result.warnings[:100], said))
 
 
 def believed(at: float, now: float) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from master.api.calls import Parts
 from master.api.roles import Caller
 from master.api.table import Argument, Call, Emit
 from master.jobs import JobRequest
-from master.store import jobrows, queries
+from master.store import jobrows, kept, queries
 from master.store.jobrows import JobRow, MinionRow
 from protocol.data import Data
 from protocol.errors import InputError
@@ -19,8 +20,12 @@ from protocol.names import RunId
 LONGEST_JOB = 7 * 86400.0
 """Seconds that a job may be given."""
 
-MOST_SHOWN = 3 * 1024 * 1024
-"""Bytes (about) of the steps that one answer tells; beyond it, of each minion only failures are told."""
+MOST_SHOWN = 2 * 1024 * 1024
+"""Bytes of the steps and values that one answer tells whole (as JSON they are more); beyond it of each minion only
+failures are told, and values are cut."""
+
+MOST_OF_FAILURE = 4_000
+"""Bytes of one failed step's result when not all are told whole."""
 
 
 class WorkCalls:
@@ -49,12 +54,17 @@ class WorkCalls:
     async def jobs_show(self, who: Caller, args: Mapping[str, Any], emit: Emit) -> Mapping[str, Data]:
         """One job with what each minion came to."""
         row = await self.job_named(args["job"])
-        minions = await self._parts.store.read(lambda rows: jobrows.minions(rows, row.job))
-        steps = await self._parts.store.read(lambda rows: jobrows.steps(rows, row.job))
+        store = self._parts.store
+        minions = await store.read(lambda rows: jobrows.minions(rows, row.job))
+        of_steps, of_values = await store.read(lambda rows: jobrows.results_size(rows, row.job))
+        shortened = of_steps + of_values > MOST_SHOWN
+        if not shortened:
+            steps = await store.read(lambda rows: jobrows.steps(rows, row.job))
+        else:
+            steps = await store.read(lambda rows: jobrows.failures(rows, row.job, MOST_OF_FAILURE, MOST_SHOWN // 3))
+            each = max(MOST_SHOWN // 3 // len(minions), 64)
+            minions = [replace(each_one, value=kept.fitting(each_one.value, each)) for each_one in minions]
         told = {minion: [jobrows.step_data(step) for step in results] for minion, results in steps.items()}
-        shortened = sum(len(repr(results)) for results in told.values()) > MOST_SHOWN
-        if shortened:
-            told = {minion: [step for step in results if step["result"] is False] for minion, results in told.items()}
         return {
             **_job_data(row),
             "states": dict(Counter(minion.state.value for minion in minions)),

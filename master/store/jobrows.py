@@ -221,6 +221,34 @@ def steps(rows: Rows, job: JobId) -> dict[str, tuple[StepResult, ...]]:
     return {minion: tuple(results) for minion, results in gathered.items()}
 
 
+def results_size(rows: Rows, job: JobId) -> tuple[int, int]:
+    """Bytes of all steps' results and of all minions' values of a job."""
+    queries = (
+        "SELECT coalesce(sum(length(result)), 0) FROM steps WHERE job = ?",
+        "SELECT coalesce(sum(length(value)), 0) FROM job_minions WHERE job = ?",
+    )
+    steps, values = (int(rows.execute(sql, (job,)).fetchone()[0]) for sql in queries)
+    return steps, values
+
+
+def failures(rows: Rows, job: JobId, each: int, most: int) -> dict[str, tuple[StepResult, ...]]:
+    """As `steps`, only those that failed: cut to `each` bytes, and no more than `most` in all."""
+    found = rows.execute(
+        "SELECT minion, result FROM steps WHERE job = ? AND result IS NOT NULL ORDER BY minion, position", (job,)
+    )
+    gathered: dict[str, list[StepResult]] = {}
+    for minion, raw in found:
+        result = _result(raw)
+        if result.result is not False:
+            continue
+        result = kept.shortened(result, each)
+        most -= int(kept.size(result))
+        if most < 0:
+            break
+        gathered.setdefault(minion, []).append(result)
+    return {minion: tuple(results) for minion, results in gathered.items()}
+
+
 def _result(raw: bytes) -> StepResult:
     """A step's result; of a damaged one, that it failed and why nobody can tell more."""
     try:

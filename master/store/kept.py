@@ -44,6 +44,11 @@ def pack(data: Data, most: int = MOST_KEPT) -> bytes:
     return codec.pack({"shortened": True})
 
 
+def fitting(data: Data, most: int) -> Data:
+    """`data`, cut to about at most `most` bytes."""
+    return unpack(pack(data, most)) if data is not None else None
+
+
 def unpack(raw: bytes) -> Data:
     """What was packed; a mapping with the key UNREADABLE when it is damaged."""
     try:

@@ -27,7 +27,7 @@ def small(tmp_path: Path) -> Iterator[MasterProcess]:
     (tmp_path / "state").mkdir()
     mounted = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(tmp_path / "state")]
     subprocess.run(mounted, check=True, timeout=10)
-    master = MasterProcess(tmp_path)
+    master = MasterProcess(tmp_path, {"heartbeat": 3.0})
     try:
         yield master
     finally:

@@ -21,7 +21,7 @@ from tests.functional.wire_peer import WirePeer
 
 @pytest.fixture
 def master(tmp_path: Path) -> Iterator[MasterProcess]:
-    with MasterProcess(tmp_path) as process:
+    with MasterProcess(tmp_path, {"heartbeat": 3.0}) as process:
         yield process
 
 
@@ -81,7 +81,7 @@ def test_results_that_grow_when_they_are_stored_poison_nothing(master: MasterPro
         evil.report(JobProgress(apply, StepEnded(0, step)))
         last = evil.ended(apply, JobState.SUCCEEDED)
         evil.report(EventRaised("big", {"x": b"\xff" * 3_000_000}, time.time()))
-        evil.until(lambda: evil.acknowledged >= last, "the acknowledgements")
+        evil.until(lambda: evil.acknowledged >= last, "the acknowledgements", 60.0)
         assert set(master.wait_job(call)["states"]) == {"succeeded"}
         assert set(master.wait_job(apply)["states"]) == {"succeeded"}
         assert len(master.events("job/*")) >= 6
@@ -140,6 +140,24 @@ def test_the_results_of_one_job_are_cut_when_they_come_to_too_much(master: Maste
         assert shown["shortened"] and set(shown["states"]) == {"succeeded"}
         size = (master.state_dir / "master.db").stat().st_size
         assert size < 2.5 * 67_000_000, f"{size} bytes of database"
+
+
+def test_a_job_with_more_results_than_an_answer_holds_is_shown(master: MasterProcess) -> None:
+    with master.admit(master.peer("osd1")) as one, master.admit(master.peer("osd2")) as two:
+        for peer in (one, two):
+            peer.answer = lambda call: "\0" * 1_500_000
+            peer.join()
+        job = master.call("jobs.start", target="osd*", function="test.ping")["job"]
+
+        def ended() -> bool:
+            one.work(0.02)
+            two.work(0.02)
+            return all(peer.acknowledged for peer in (one, two))
+
+        wait_for(ended, "both acknowledgements")
+        shown = master.wait_job(job)
+        assert shown["shortened"] and shown["states"] == {"succeeded": 2}
+        assert all("left out" in each["value"] for each in shown["minions"].values())
 
 
 def test_a_minion_that_begins_sessions_without_end_is_kept_out(master: MasterProcess) -> None:
