@@ -26,6 +26,7 @@ LONGEST_TOKEN = 30 * 86400.0
 """Seconds that a token lives at most."""
 
 _REFUSED = "refused"
+_DELETE = "an operator can delete that one with `stackmaster keys delete`"
 Removed = Callable[[MinionId], None]
 
 
@@ -142,6 +143,8 @@ class Keys:
         return ""
 
     def _deny(self, tx: Transaction, request: Enrol, own: Key | None, now: float, address: str, why: str) -> _Verdict:
+        if own is not None and (own.state, own.reason) == (KeyState.DENIED, why):
+            return _Verdict(Enrolment(_REFUSED, f"{why}; {_DELETE}"))
         if own is not None:
             keyring.set_state(tx, own.generation, KeyState.DENIED, now, why)
         elif keyring.count(tx, KeyState.DENIED) < self._most_pending:
@@ -149,7 +152,7 @@ class Keys:
         else:
             return _Verdict(Enrolment(_REFUSED, why))
         _tell(tx, own, "denied", now, why)
-        return _Verdict(Enrolment(_REFUSED, f"{why}; an operator can delete that one with `stackmaster keys delete`"))
+        return _Verdict(Enrolment(_REFUSED, f"{why}; {_DELETE}"))
 
     def _wait(
         self, tx: Transaction, request: Enrol, own: Key | None, known: Sequence[Key], now: float, address: str

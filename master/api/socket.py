@@ -78,7 +78,9 @@ class ApiServer:
             task.cancel()
         if self._connections:
             await asyncio.wait(self._connections, timeout=2.0)
-        self._path.unlink(missing_ok=True)
+        if self._server is not None:
+            # a socket that is not ours, since starting failed, is another master's
+            self._path.unlink(missing_ok=True)
 
     # --- one connection -----------------------------------------------------------------------------------------
 
@@ -281,6 +283,8 @@ def _finite(value: Any) -> Any:
 
 def _remove_dead(path: Path) -> None:
     """Remove a socket that nobody listens on any more. Raises RefusedError when somebody does, OSError."""
+    if path.exists() and not path.is_socket():
+        raise RefusedError(f"{path} is no socket, and is not removed for one", help="set 'socket' in master.yaml")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:

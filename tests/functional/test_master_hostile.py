@@ -191,3 +191,18 @@ def test_what_is_secret_by_name_is_in_no_record_whatever_its_length_and_place(ma
             assert secret not in told and secret not in master.logged()
             assert secret.encode() not in kept
         assert '\\"a\\"' in told, "the names of SLS are in the audit"
+
+
+def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "api.sock").write_text("precious")
+    with pytest.raises(AssertionError, match="is no socket"):
+        MasterProcess(tmp_path).start()
+    assert (tmp_path / "api.sock").read_text() == "precious"
+
+
+def test_a_second_master_does_not_take_the_socket_of_the_first(master: MasterProcess, tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    second = MasterProcess(tmp_path / "second", {"socket": str(master.socket)})
+    with pytest.raises(AssertionError, match="another master listens"):
+        second.start()
+    assert master.call("status")["minions"] == {"accepted": 0, "connected": 0}
