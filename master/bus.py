@@ -25,6 +25,9 @@ log = logging.getLogger("stackmaster.bus")
 QUEUE = 2_000
 """Events kept in memory for one follower."""
 
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of these events."""
+
 PAGE = 500
 """Events read from the store at once."""
 
@@ -42,6 +45,7 @@ class Follower:
         self._matches = re.compile(fnmatch.translate(pattern)).match
         self._ready: deque[Event] = deque()
         self._position = cursor
+        self._bytes = 0
         self._live = False
         self._wake = asyncio.Event()
         self.cursor = cursor
@@ -50,12 +54,13 @@ class Follower:
         """An event was committed; what is not taken now is read from the store later."""
         if not self._live or event.seq <= self._position:
             return
-        if len(self._ready) >= QUEUE:
+        if len(self._ready) >= QUEUE or self._bytes >= MOST_BYTES:
             self._live = False
             return
         self._position = event.seq
         if self._matches(event.tag) is not None:
             self._ready.append(event)
+            self._bytes += event.size
             self._wake.set()
 
     async def next(self, until: int | None = None) -> Event | None:
@@ -72,6 +77,7 @@ class Follower:
             else:
                 await self._catch_up()
         event = self._ready.popleft()
+        self._bytes -= event.size
         self.cursor = event.seq
         return event
 
@@ -81,6 +87,7 @@ class Follower:
         if page:
             self._position = page[-1].seq
             self._ready.extend(event for event in page if self._matches(event.tag) is not None)
+            self._bytes = sum(event.size for event in self._ready)
         else:
             self._live = self._store.last_seq <= self._position
 

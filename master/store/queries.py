@@ -175,12 +175,23 @@ def journal(rows: Rows, run: RunId) -> list[tuple[int, float, Mapping[str, Data]
 # --- events ---------------------------------------------------------------------------------------------------
 
 
+MOST_READ = 8 * 1024 * 1024
+"""Bytes of events read at once."""
+
+
 def events(rows: Rows, after: int, most: int) -> list[Event]:
-    """At most `most` events with a sequence number above `after`, in order."""
+    """At most `most` events (and about MOST_READ bytes) with a sequence number above `after`, in order."""
     found = rows.execute(
         "SELECT seq, tag, data, at, cause FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, most)
     )
-    return [Event(seq, tag, kept.mapping(data), at, cause) for seq, tag, data, at, cause in found]
+    read: list[Event] = []
+    left = MOST_READ
+    for seq, tag, data, at, cause in found:
+        read.append(Event(seq, tag, kept.mapping(data), at, cause, len(data)))
+        left -= len(data)
+        if left <= 0:
+            break
+    return read
 
 
 # --- audit ----------------------------------------------------------------------------------------------------

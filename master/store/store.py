@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -39,13 +39,15 @@ _FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: `seq` orders all events, `at` is seconds since the epoch, `cause` a job or run."""
+    """Something that happened: `seq` orders all events, `at` is seconds since the epoch, `cause` a job or run; `size`
+    the bytes that its data has when packed."""
 
     seq: int
     tag: str
     data: Mapping[str, Data]
     at: float
     cause: str = ""
+    size: int = field(default=0, compare=False)
 
 
 class Transaction:
@@ -82,9 +84,10 @@ class Transaction:
 
     def event(self, tag: str, data: Mapping[str, Data], at: float, cause: str = "") -> int:
         """Store an event; it is told to followers after the commit. Gives its sequence number."""
-        event = Event(self.next_seq, tag, data, at, cause)
+        packed = kept.pack(data, self.most)
+        event = Event(self.next_seq, tag, data, at, cause, len(packed))
         self.next_seq += 1
-        self._rows.append((event.seq, tag, kept.pack(data, self.most), at, cause))
+        self._rows.append((event.seq, tag, packed, at, cause))
         self.events.append(event)
         return event.seq
 

@@ -114,6 +114,24 @@ def test_a_follower_that_does_not_take_costs_no_more_than_its_queue(
     run(tmp_path / "db", use)
 
 
+def test_large_events_are_held_by_bytes_and_none_is_lost(tmp_path: Path) -> None:
+    async def use(bus: Bus, store: Store) -> None:
+        follower = bus.follow("*", 0)
+        # so that it has caught up and takes events as they come
+        await publish(bus, 1)
+        assert await take(follower, 1) == [1]
+        waiting = asyncio.ensure_future(follower.next())
+        for _ in range(60):
+            await bus.publish("a", {"x": "y" * 1_000_000})
+        first = await asyncio.wait_for(waiting, 10)
+        assert first is not None and first.seq == 2
+        assert sum(event.size for event in follower._ready) <= bus_module.MOST_BYTES + 1_100_000
+        assert await take(follower, 59) == list(range(3, 62))
+        assert follower._bytes == 0
+
+    run(tmp_path / "db", use)
+
+
 def test_a_tag_that_is_none_is_refused(tmp_path: Path) -> None:
     async def use(bus: Bus, store: Store) -> None:
         with pytest.raises(InputError):
