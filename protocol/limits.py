@@ -29,5 +29,8 @@ INLINE_ASSIGNMENT = 64 * 1024
 MAX_OUTPUT = 1024 * 1024
 """Bytes of output kept from one command run by a state or function; the rest is counted, not kept."""
 
+UNREAD = 32
+"""Messages of one peer that the master's sockets hold unread; as long as the largest frames they are 128 MiB."""
+
 SEND_QUEUE = 1000
 """Messages queued towards one peer (ZeroMQ high-water mark)."""

@@ -72,6 +72,7 @@ def listening(
     """
     socket = context.socket(zmq.ROUTER)
     _bound(socket, limit, queue)
+    socket.setsockopt(zmq.RCVHWM, limits.UNREAD)
     socket.setsockopt(zmq.BACKLOG, 1024)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     socket.setsockopt(zmq.ROUTER_HANDOVER, 0)

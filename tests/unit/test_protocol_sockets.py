@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import zmq
 
-from protocol import sockets
+from protocol import limits, sockets
 from protocol.errors import StackmasterError
 from protocol.identity import generate
 
@@ -53,3 +53,12 @@ def test_a_taken_address_is_told() -> None:
         sockets.listening(context, identity, address, domain="x", limit=100)
     first.close()
     context.term()
+
+
+def test_what_one_peer_may_leave_unread_is_bounded() -> None:
+    context = sockets.context()
+    with sockets.listening(context, generate(), "tcp://127.0.0.1:*", domain="x", limit=limits.MAX_MESSAGE) as socket:
+        unread, largest = socket.getsockopt(zmq.RCVHWM), socket.getsockopt(zmq.MAXMSGSIZE)
+    context.term()
+    assert isinstance(unread, int) and isinstance(largest, int)
+    assert unread * largest <= 128 * 1024 * 1024
