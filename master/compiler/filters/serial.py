@@ -62,13 +62,18 @@ def _simple(value: Any) -> Any:
     raise TypeError(f"a value of type {type(value).__name__} is no JSON")
 
 
+_LINE_BREAKS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""What YAML 1.1 takes for the end of a line and JSON does not: escaped, so that JSON within YAML stays what it is."""
+
+
 def to_json(value: Any, sort_keys: bool = True, indent: int | None = None, **options: Any) -> str:
     """JSON; keys are sorted where they can be compared."""
     options = {"ensure_ascii": False, "default": _simple, "indent": indent, **options}
     try:
-        return json.dumps(value, sort_keys=sort_keys, **options)
+        text = json.dumps(value, sort_keys=sort_keys, **options)
     except TypeError:
-        return json.dumps(value, **options)
+        text = json.dumps(value, **options)
+    return text.translate(_LINE_BREAKS)
 
 
 def html_json(value: Any, indent: int | None = None, **options: Any) -> str:
