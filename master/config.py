@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import pwd
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -153,14 +151,6 @@ def token_addresses(given: MasterSettings) -> tuple[str, ...]:
     if given.enrol_port == MasterSettings().enrol_port:
         return names
     return tuple(name if _has_port(name) else _with_port(name, given.enrol_port) for name in names)
-
-
-def own_user() -> str:
-    """The name of the user this process runs as, or its number when it has no name."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def _outward(family: int) -> str:

@@ -53,10 +53,9 @@ class Agent:
         self._settings = settings
         self._enrolment = enrolment
         self._lock = _lock(settings.state_dir)
-        self._wake_read, wake = _pipe()
-        self._wake = wake
+        self._wake_read, self._wake = _pipe()
         self._grains: dict[str, Data] = {}
-        self._workshop = Workshop(settings, enrolment.id, wake, lambda: self._grains)
+        self._workshop = Workshop(settings, enrolment.id, self._wake, lambda: self._grains)
         addresses = settings.master or enrolment.addresses
         self._session = Session(identity, enrolment.master, addresses, self._hello, self._workshop.names)
         self._custom_grains = CustomGrains(enrolment.id, settings.root, settings.state_dir)

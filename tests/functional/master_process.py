@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,25 +20,12 @@ from master.cli.client import Client, Event
 from protocol.errors import UnreachableError
 from protocol.identity import Identity, PublicIdentity, load
 from protocol.token import read_token
+from tests.demo.site import free_ports
 from tests.functional.wire_peer import WirePeer
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
 SERVE = "import sys; from pathlib import Path; from master.daemon import serve; sys.exit(serve(Path(sys.argv[1])))"
-
-
-def free_ports() -> tuple[int, int]:
-    """Two neighbouring free TCP ports on the loopback."""
-    for _ in range(100):
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port, port + 1
-    raise RuntimeError("no two neighbouring ports are free")
 
 
 @dataclass
@@ -51,7 +37,7 @@ class MasterProcess:
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        self.door, self.port = free_ports()
+        self.door, self.port = free_ports(2)
         self.socket = self.folder / "api.sock"
         self.state_dir = self.folder / "state"
         self.states = self.folder / "states"

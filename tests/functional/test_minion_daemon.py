@@ -21,7 +21,8 @@ from protocol.messages import BlobRequest, EventRaised, Facts, Heartbeat, Hello
 from protocol.names import new_job_id
 from protocol.results import JobState
 from protocol.token import JoinToken
-from tests.functional.wire_master import PATIENCE, RealMinion, WireMaster, free_ports
+from tests.demo.site import free_ports
+from tests.functional.wire_master import PATIENCE, RealMinion, WireMaster
 
 EXPIRED = new_job_id(4.0)
 
@@ -231,7 +232,7 @@ def test_it_stops_cleanly_and_beats_while_it_lives(master: WireMaster, minion: R
 def test_an_unreachable_master_is_told(tmp_path: Path) -> None:
     minion = RealMinion(tmp_path / "minion", "osd1")
     key = generate().public.text()
-    port = free_ports()[0]
+    (port,) = free_ports(1)
     joining = minion.command("join", "--master", f"127.0.0.1:{port}", "--master-key", key)
     assert joining.wait(30) == 1
     assert "no answer within" in minion.log()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -40,23 +39,10 @@ from protocol.messages import (
     Welcome,
 )
 from protocol.results import StepResult
+from tests.demo.site import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
-
-
-def free_ports() -> tuple[int, int]:
-    """Two neighbouring free TCP ports on the loopback."""
-    for _ in range(100):
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port, port + 1
-    raise RuntimeError("no two neighbouring ports are free")
 
 
 @dataclass
@@ -80,7 +66,7 @@ class WireMaster:
 
     def open(self, ports: tuple[int, int] | None = None) -> None:
         """Listen (again, on the same ports)."""
-        self.door_port, self.port = ports or free_ports()
+        self.door_port, self.port = ports or free_ports(2)
         address = "tcp://127.0.0.1:"
         self.door = sockets.listening(
             self.context, self.identity, f"{address}{self.door_port}", domain="test", limit=limits.MAX_ENROL_MESSAGE

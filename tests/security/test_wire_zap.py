@@ -10,7 +10,7 @@ import zmq
 
 from protocol import limits, sockets
 from protocol.identity import generate
-from tests.functional.master_process import free_ports
+from tests.demo.site import free_ports
 
 Context = zmq.Context[zmq.Socket[bytes]]
 MASTER = generate()
@@ -32,7 +32,7 @@ def heard(context: Context, listener: zmq.Socket[bytes], patience: int = 500) ->
 
 
 def listening(context: Context) -> zmq.Socket[bytes]:
-    address = f"tcp://127.0.0.1:{free_ports()[0]}"
+    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     return sockets.listening(context, MASTER, address, domain="session", limit=limits.MAX_MESSAGE)
 
 
